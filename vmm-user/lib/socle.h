@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libsocle: hypercalls for programs of the service VM.
+ *
+ * A program opens a handle (socle_open), which takes the key and the vendor from the ACPI table
+ * "SOCL", and passes it to every call. A handle is plain data without a lock: it may be copied,
+ * and used by any number of threads at once, as the calls do not change it. Nothing here
+ * allocates memory, prints or exits.
+ */
+#ifndef SOCLE_H
+#define SOCLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "socle_abi.h"
+
+/* Where Linux shows the ACPI table "SOCL". */
+#define SOCLE_KEY_PATH "/sys/firmware/acpi/tables/SOCL"
+
+/* Result of the library itself beside enum socle_error: the hypervisor's reply makes no sense. */
+#define SOCLE_ERROR_REPLY (-64)
+
+/*
+ * One hypercall as the processor sees it: loads the registers, executes the instruction, stores
+ * the reply. Gives RAX; *reply is written only if that is >= 0.
+ */
+typedef int64_t socle_raw_call(uint64_t call, const struct socle_key *key,
+			       const uint64_t argument[4], struct socle_reply *reply);
+
+struct socle_handle {
+	socle_raw_call *raw; /* every call goes through it: tests put a fake hypervisor here */
+	struct socle_key key;
+	enum socle_vendor vendor;
+};
+
+/* key.c: opening ------------------------------------------------------------------------------- */
+
+enum socle_open_status {
+	SOCLE_OPEN_OK = 0,
+	SOCLE_OPEN_ABSENT,     /* there is no such table: not running on Socle */
+	SOCLE_OPEN_PERMISSION, /* only root can read it */
+	SOCLE_OPEN_IO,	       /* it is there and cannot be read for another reason */
+	SOCLE_OPEN_DAMAGED,    /* wrong signature, length, checksum or vendor */
+	SOCLE_OPEN_ABI	       /* the hypervisor speaks another version of the ABI */
+};
+
+#define SOCLE_OPEN_MESSAGE_BYTES 320
+
+struct socle_open_error {
+	enum socle_open_status status;
+	int system_error;			/* errno of the failed system call, or 0 */
+	uint32_t abi_version;			/* the hypervisor's, if status is SOCLE_OPEN_ABI */
+	char message[SOCLE_OPEN_MESSAGE_BYTES]; /* expected, found and what to do; no newline */
+};
+
+/*
+ * Reads the root key and the vendor from the ACPI table at path.
+ *
+ * @path   the table's file; NULL for SOCLE_KEY_PATH
+ * @handle filled on success, otherwise unchanged
+ * @error  filled on failure; may be NULL
+ *
+ * Gives SOCLE_OPEN_OK or the reason of the failure. Makes no hypercall.
+ */
+enum socle_open_status socle_open(const char *path, struct socle_handle *handle,
+				  struct socle_open_error *error);
+
+/*
+ * Says whether CPUID leaf 0x40000000 carries Socle's signature. Any process may ask, but it costs
+ * an exit.
+ */
+bool socle_present(void);
+
+/* hypercall.c: the instruction ----------------------------------------------------------------- */
+
+socle_raw_call socle_raw_vmmcall; /* AMD-V */
+socle_raw_call socle_raw_vmcall;  /* VT-x */
+
+/* call.c: calls -------------------------------------------------------------------------------- */
+
+/*
+ * Any hypercall, with the handle's key.
+ *
+ * @call     enum socle_call
+ * @argument the four arguments
+ * @reply    filled on success, otherwise unchanged
+ *
+ * Gives the result (>= 0) or enum socle_error.
+ */
+int64_t socle_hypercall(const struct socle_handle *handle, uint64_t call,
+			const uint64_t argument[4], struct socle_reply *reply);
+
+/*
+ * Typed calls. Each fills *out on success only and gives 0 or enum socle_error;
+ * SOCLE_ERROR_ARGUMENT means that there is no such CPU, VM or page.
+ */
+int socle_info_general(const struct socle_handle *handle, struct socle_info_general *out);
+int socle_info_memory(const struct socle_handle *handle, struct socle_info_memory *out);
+int socle_info_cpu(const struct socle_handle *handle, uint32_t cpu, struct socle_info_cpu *out);
+int socle_stats_cpu(const struct socle_handle *handle, uint32_t cpu, struct socle_stats_cpu *out);
+
+/* The exits of one VM on one CPU, by reason. Takes several calls, so it is no atomic snapshot. */
+int socle_stats_exits(const struct socle_handle *handle, uint32_t cpu, uint32_t vm,
+		      uint64_t out[SOCLE_EXIT_COUNT]);
+
+/* The call that does nothing: *out becomes value. */
+int socle_poke(const struct socle_handle *handle, uint64_t value, uint64_t *out);
+
+/* log.c: the hypervisor's log ------------------------------------------------------------------ */
+
+/*
+ * Reads the log from *position on until the buffer is full or there is no more text.
+ *
+ * @position in: the position to read from, in bytes since the start; out: the one to go on from
+ * @buffer   receives the text, not terminated
+ * @size     its size in bytes, at least SOCLE_LOG_CHUNK
+ * @lost     increased by the bytes that the ring no longer held; may be NULL
+ *
+ * Gives the number of bytes read (0: no more text for now), or enum socle_error.
+ */
+int64_t socle_log_read(const struct socle_handle *handle, uint64_t *position, char *buffer,
+		       size_t size, uint64_t *lost);
+
+/* names.c: names and texts --------------------------------------------------------------------- */
+
+/* The back end: "svm" or "vmx"; "unknown" for anything else. */
+const char *socle_vendor_name(enum socle_vendor vendor);
+
+/*
+ * An exit reason in lower case. The second-level fault is called as the vendor calls it: "npf" on
+ * AMD-V, "ept_violation" on VT-x. NULL for a reason that does not exist.
+ */
+const char *socle_exit_reason_name(enum socle_vendor vendor, unsigned int reason);
+
+/* The name of feature bit number 0 .. 63 (socle_info_general.features), or NULL. */
+const char *socle_feature_name(unsigned int bit);
+
+/* What a negative result means, as the end of a sentence; never NULL. */
+const char *socle_error_text(int64_t error);
+
+#endif
