@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The vendors behind one table. arch/x86/svm and arch/x86/vmx hold the same functions in the same
+ * order; which table is used is decided once, at boot.
+ */
+#ifndef ARCH_X86_ARCH_H
+#define ARCH_X86_ARCH_H
+
+#include "arch/x86/vcpu.h"
+#include "ept/ept.h"
+#include "hv/boot_info.h"
+
+struct cpu;
+
+struct arch_ops {
+	const char *name; /* "svm", "vmx" */
+	const struct ept_format *ept_format;
+
+	/*
+	 * Puts the CPU that it runs on into root mode. page is a zeroed page for the CPU's own use
+	 * (the VMXON region, the host save area). Returns NULL, or what is missing.
+	 */
+	const char *(*cpu_enable)(struct cpu *cpu, void *page);
+
+	/* SOCLE_FEATURE_* of this CPU. Called after cpu_enable(). */
+	uint64_t (*cpu_features)(void);
+
+	/*
+	 * An NMI arrived while the hypervisor ran, or was held back: makes vcpu_enter() deliver it.
+	 * Called from the NMI handler too.
+	 */
+	void (*cpu_nmi)(struct cpu *cpu);
+
+	/*
+	 * Sets the control block of a service VM's vCPU: the machine as it is, with memory behind
+	 * `memory`, beginning at entry in 64-bit mode. vcpu->control is a zeroed page.
+	 */
+	void (*service_init)(struct vcpu *vcpu, const struct boot_info *boot,
+	                     const struct boot_service_entry *entry, const struct ept *memory);
+
+	/* Runs the vCPU on this CPU until it exits; fills vcpu->exit, vcpu->regs and vcpu->rip. */
+	void (*vcpu_enter)(struct vcpu *vcpu);
+
+	/* Makes the next entry raise an exception. error_code is used where the vector has one. */
+	void (*vcpu_exception)(struct vcpu *vcpu, uint8_t vector, uint32_t error_code);
+
+	/* Reads a register of the state that the control block holds. */
+	uint64_t (*vcpu_read)(struct vcpu *vcpu, enum vcpu_register which);
+
+	/*
+	 * RDMSR and WRMSR of the registers that exit. False: the processor would raise #GP.
+	 */
+	bool (*msr_read)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+	bool (*msr_write)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+
+	/* Logs the control block's state after a failed entry or a triple fault. */
+	void (*vcpu_dump)(struct vcpu *vcpu);
+};
+
+extern const struct arch_ops svm_ops;
+extern const struct arch_ops vmx_ops;
+
+/* The table in use; set by hv_start() before any CPU is enabled. */
+extern const struct arch_ops *arch;
+
+#endif

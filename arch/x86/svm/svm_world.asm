@@ -1,0 +1,74 @@
+; SPDX-License-Identifier: BSD-2-Clause
+; The world switch of AMD-V.
+
+bits 64
+default rel
+%include "arch/x86/registers.inc"
+
+section .text
+
+; void svm_world_switch(struct vcpu_registers *regs, uint64_t vmcb_pa)
+; Runs the vCPU until it exits. GIF is clear before and after. RAX, RSP, RIP and RFLAGS go through the
+; VMCB. FS, GS, TR, LDTR and the syscall registers stay the vCPU's while the hypervisor runs: it uses none.
+global svm_world_switch
+svm_world_switch:
+        push rbx
+        push rbp
+        push r12
+        push r13
+        push r14
+        push r15
+        push rdi
+        mov rax, rsi
+        mov rcx, [rdi + REG_RCX]
+        mov rdx, [rdi + REG_RDX]
+        mov rbx, [rdi + REG_RBX]
+        mov rbp, [rdi + REG_RBP]
+        mov rsi, [rdi + REG_RSI]
+        mov r8,  [rdi + REG_R8]
+        mov r9,  [rdi + REG_R9]
+        mov r10, [rdi + REG_R10]
+        mov r11, [rdi + REG_R11]
+        mov r12, [rdi + REG_R12]
+        mov r13, [rdi + REG_R13]
+        mov r14, [rdi + REG_R14]
+        mov r15, [rdi + REG_R15]
+        mov rdi, [rdi + REG_RDI]
+        vmrun rax
+        xchg rdi, [rsp]
+        mov [rdi + REG_RCX], rcx
+        mov [rdi + REG_RDX], rdx
+        mov [rdi + REG_RBX], rbx
+        mov [rdi + REG_RBP], rbp
+        mov [rdi + REG_RSI], rsi
+        mov [rdi + REG_R8],  r8
+        mov [rdi + REG_R9],  r9
+        mov [rdi + REG_R10], r10
+        mov [rdi + REG_R11], r11
+        mov [rdi + REG_R12], r12
+        mov [rdi + REG_R13], r13
+        mov [rdi + REG_R14], r14
+        mov [rdi + REG_R15], r15
+        pop qword [rdi + REG_RDI]
+        pop r15
+        pop r14
+        pop r13
+        pop r12
+        pop rbp
+        pop rbx
+        ret
+
+; void svm_take_pending(void)
+; Lets a held-back NMI, or the #SX that an INIT became, reach its handler. Interrupts stay off.
+global svm_take_pending
+svm_take_pending:
+        stgi
+        nop
+        clgi
+        ret
+
+; void svm_clear_gif(void)
+global svm_clear_gif
+svm_clear_gif:
+        clgi
+        ret

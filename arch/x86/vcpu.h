@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A virtual CPU, as both vendors and the common code see it. */
+#ifndef ARCH_X86_VCPU_H
+#define ARCH_X86_VCPU_H
+
+#include "hv/types.h"
+#include "socle_abi.h"
+
+/* The general registers but RSP, which the control block holds. world.inc has the same offsets. */
+struct vcpu_registers {
+	uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi;
+	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+};
+
+/*
+ * What happened, in words that both vendors share. A vendor's vcpu_enter() fills it; the common code
+ * acts on it.
+ */
+struct vcpu_exit {
+	enum socle_exit_reason reason;
+	uint32_t length;      /* bytes of the instruction that exited; 0 if it did not complete one */
+	uint32_t cpl;         /* SOCLE_EXIT_HYPERCALL: the caller's privilege level */
+	bool write;           /* SOCLE_EXIT_SECOND_LEVEL: the access was a write */
+	uint64_t code;        /* the vendor's own exit code, for messages */
+	uint64_t information; /* the vendor's own detail (EXITINFO1, exit qualification) */
+	gpa_t address;        /* SOCLE_EXIT_SECOND_LEVEL: where */
+};
+
+struct vcpu {
+	struct vcpu_registers regs;
+	uint64_t rip;
+	struct vcpu_exit exit;
+	struct cpu *cpu;     /* the physical CPU that it runs on */
+	void *control;       /* the VMCB or VMCS, and its host-physical address */
+	hpa_t control_pa;
+	bool launched;       /* VT-x: VMRESUME, not VMLAUNCH */
+	bool nmi_pending;    /* an NMI waits to be delivered */
+	uint64_t exits[SOCLE_EXIT_COUNT];
+};
+
+/* The state that common code asks a vendor for. */
+enum vcpu_register { VCPU_CR0, VCPU_CR3, VCPU_CR4, VCPU_EFER, VCPU_RSP, VCPU_RFLAGS, VCPU_CS_BASE };
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A physical CPU. It lives in the CPU's area, above its stack. */
+#ifndef HV_CPU_H
+#define HV_CPU_H
+
+#include "arch/x86/vcpu.h"
+#include "hv/layout.h"
+
+#define CPU_GDT_ENTRIES 5
+#define CPU_TSS_BYTES   104
+
+struct cpu {
+	uint64_t gdt[CPU_GDT_ENTRIES];
+	uint8_t tss[CPU_TSS_BYTES] __attribute__((aligned(8)));
+	uint32_t index;
+	uint32_t apic_id;
+	bool nmi_pending; /* an NMI came while the hypervisor ran */
+	void *root_page;  /* for arch_ops.cpu_enable() */
+
+	struct vcpu service; /* the service VM's vCPU of this CPU */
+
+	/* Counters: written by this CPU only, read by any. */
+	uint64_t hypervisor_cycles;
+	uint64_t hypercalls;
+	uint64_t hypercalls_denied;
+
+	/* Stack for double faults, NMIs and machine checks where the vendor reloads TR on an exit. */
+	uint8_t emergency_stack[4096] __attribute__((aligned(16)));
+};
+
+_Static_assert(sizeof(struct cpu) <= HV_CPU_AREA_BYTES - HV_CPU_STACK_END, "struct cpu");
+
+/* The CPU that this runs on. */
+static inline struct cpu *cpu_current(void)
+{
+	uint64_t rsp;
+
+	__asm__("mov %%rsp, %0" : "=r"(rsp));
+	return (struct cpu *)((rsp & ~(uint64_t)(HV_CPU_AREA_BYTES - 1)) + HV_CPU_STACK_END);
+}
+
+#endif

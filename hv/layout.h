@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where the hypervisor's memory is and what lies in it.
+ *
+ * The hypervisor keeps one physically contiguous, 2 MiB aligned region. It is mapped linearly at
+ * HV_BASE, so that one addition turns a virtual address into a physical one:
+ *
+ *   image (text, read-only data, data, bss) | boot_info | page tables | per-CPU areas | page arena
+ *
+ * Nothing else is mapped, but for the framebuffer while the machine boots or panics.
+ */
+#ifndef HV_LAYOUT_H
+#define HV_LAYOUT_H
+
+#define HV_BASE             0xffffffff80000000
+#define HV_FRAMEBUFFER_BASE 0xffffffffc0000000
+
+#define HV_MAX_CPUS 256
+
+/*
+ * A CPU's area: a guard page that is not mapped, the stack above it, then struct cpu. It is aligned
+ * to its size, so the stack pointer alone tells which CPU the code runs on.
+ */
+#define HV_CPU_AREA_BYTES  0x10000
+#define HV_CPU_STACK_END   0x5000
+#define HV_CPU_STACK_BYTES 0x4000
+
+/* Most bytes of the hypervisor's memory: one page directory of it. */
+#define HV_MAX_BYTES 0x40000000
+
+#endif

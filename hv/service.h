@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The service VM: what happens at its exits. */
+#ifndef HV_SERVICE_H
+#define HV_SERVICE_H
+
+#include "arch/x86/vcpu.h"
+#include "hv/boot_info.h"
+
+/* Builds the service VM's memory: all of it, but the hypervisor's. Boot CPU only. */
+void service_memory_init(const struct boot_info *boot, bool pages_1g);
+
+/* Prepares the service VM's vCPU of the calling CPU. */
+void service_vcpu_init(struct cpu *cpu, const struct boot_info *boot);
+
+/* Runs the service VM on the calling CPU for ever. */
+_Noreturn void service_run(struct vcpu *vcpu);
+
+/* Acts on vcpu->exit. service_run() calls it; a function of its own for the unit tests. */
+void service_handle_exit(struct vcpu *vcpu);
+
+#endif
