@@ -33,6 +33,7 @@ struct boot_framebuffer {
 	uint64_t bytes;
 	uint32_t width, height; /* pixels */
 	uint32_t stride;        /* pixels a line; a pixel has 4 bytes */
+	uint32_t red_first;     /* red is the lowest byte of a pixel; else blue is */
 	uint32_t have_glyphs;
 	uint8_t glyph[GLYPH_COUNT][GLYPH_HEIGHT];
 };

@@ -147,6 +147,7 @@ void service_handle_exit(struct vcpu *vcpu)
 		break;
 	case SOCLE_EXIT_NMI: /* the vendor's code has queued it */
 	case SOCLE_EXIT_NMI_WINDOW:
+	case SOCLE_EXIT_CR_ACCESS: /* the vendor's code has dealt with it */
 		break;
 	case SOCLE_EXIT_SHUTDOWN:
 		stop_machine(vcpu, "triple fault");

@@ -34,6 +34,7 @@ struct vcpu {
 	void *control;       /* the VMCB or VMCS, and its host-physical address */
 	hpa_t control_pa;
 	bool launched;       /* VT-x: VMRESUME, not VMLAUNCH */
+	uint64_t control_rip; /* VT-x: RIP as the VMCS has it */
 	bool nmi_pending;    /* an NMI waits to be delivered */
 	uint64_t exits[SOCLE_EXIT_COUNT];
 };

@@ -17,6 +17,7 @@
 #define CR4_MCE      (1ull << 6)
 #define CR4_LA57     (1ull << 12)
 #define CR4_VMXE     (1ull << 13)
+#define CR4_SMXE     (1ull << 14)
 #define CR4_OSXSAVE  (1ull << 18)
 #define CR4_PKE      (1ull << 22)
 

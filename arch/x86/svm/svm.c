@@ -3,6 +3,7 @@
 #include "arch/x86/svm/svm.h"
 
 #include "arch/x86/asm.h"
+#include "hv/cpu.h"
 #include "hv/memory.h"
 
 #define CPUID_EXT_1        0x80000001

@@ -34,7 +34,7 @@ svm_world_switch:
         mov r14, [rdi + REG_R14]
         mov r15, [rdi + REG_R15]
         mov rdi, [rdi + REG_RDI]
-        vmrun rax
+        vmrun
         xchg rdi, [rsp]
         mov [rdi + REG_RCX], rcx
         mov [rdi + REG_RDX], rdx
