@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of the VT-x back end share. The functions are those of struct arch_ops. */
+#ifndef ARCH_X86_VMX_VMX_H
+#define ARCH_X86_VMX_VMX_H
+
+#include "arch/x86/arch.h"
+#include "arch/x86/vmx/vmcs.h"
+
+/* The controls of the service VM: what is wanted and this machine offers. The same on every CPU. */
+struct vmx_controls {
+	uint32_t pin, processor, secondary, exit, entry;
+};
+
+/* Set by the first vmx_cpu_enable(). */
+extern struct vmx_controls vmx_controls;
+
+/*
+ * exit.code of an entry that VMLAUNCH or VMRESUME refused: exit.information is the VM-instruction
+ * error (SDM volume 3, section 31.4). Other exit codes are exit reasons.
+ */
+#define VMX_CODE_INSTRUCTION_FAILED (1ull << 32)
+
+const char *vmx_cpu_enable(struct cpu *cpu, void *page);
+uint64_t vmx_cpu_features(void);
+void vmx_cpu_nmi(struct cpu *cpu);
+void vmx_service_init(struct vcpu *vcpu, const struct boot_info *boot,
+		      const struct boot_service_entry *entry, const struct ept *memory);
+void vmx_vcpu_enter(struct vcpu *vcpu);
+void vmx_vcpu_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error_code);
+uint64_t vmx_vcpu_read(struct vcpu *vcpu, enum vcpu_register which);
+bool vmx_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+bool vmx_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+void vmx_vcpu_dump(struct vcpu *vcpu);
+
+/* Host-physical address of the service VM's MSR bitmap; builds it on the first call. */
+hpa_t vmx_msr_map(void);
+
+/* Makes a VMCS the current one of this CPU, empty. vmcs is a zeroed page. */
+void vmx_vmcs_load(void *vmcs, hpa_t vmcs_pa);
+
+/* Drops what this CPU has cached of any second-level table, and of any VPID. */
+void vmx_invalidate_all(void);
+
+#endif

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* VT-x: a vCPU. */
+#include "arch/x86/vmx/vmx.h"
+
+#include "arch/x86/asm.h"
+#include "arch/x86/interrupts.h"
+#include "hv/cpu.h"
+#include "hv/log.h"
+#include "hv/panic.h"
+
+bool vmx_world_switch(struct vcpu_registers *regs, bool launched);
+void vmx_world_exit(void);
+
+#define VPID_SERVICE 1
+#define NO_VMCS	     (~0ull)
+#define DR7_RESET    0x400
+
+/* The bits of CR0 and CR4 that VT-x keeps at 1; and SMXE, for GETSEC is not the guest's. */
+#define CR0_OWNED CR0_NE
+#define CR4_OWNED (CR4_VMXE | CR4_SMXE)
+
+/* VMWRITE of a field that must exist. */
+static void set(uint64_t field, uint64_t value)
+{
+	if (!vmcs_write(field, value))
+		panic("VMWRITE of field %llx failed", (unsigned long long)field);
+}
+
+static void set_segment(enum vmcs_segment segment, uint16_t selector, uint64_t limit,
+			uint32_t access_rights)
+{
+	unsigned offset = 2 * (unsigned)segment;
+
+	set(VMCS_GUEST_ES_SELECTOR + offset, selector);
+	set(VMCS_GUEST_ES_LIMIT + offset, limit);
+	set(VMCS_GUEST_ES_ACCESS_RIGHTS + offset, access_rights);
+	set(VMCS_GUEST_ES_BASE + offset, 0);
+}
+
+static void init_controls(const struct ept *memory)
+{
+	set(VMCS_PIN_CONTROLS, vmx_controls.pin);
+	set(VMCS_PROCESSOR_CONTROLS, vmx_controls.processor);
+	set(VMCS_SECONDARY_CONTROLS, vmx_controls.secondary);
+	set(VMCS_EXIT_CONTROLS, vmx_controls.exit);
+	set(VMCS_ENTRY_CONTROLS, vmx_controls.entry);
+	set(VMCS_EXCEPTION_BITMAP, 0);
+	set(VMCS_PAGE_FAULT_MASK, 0);
+	set(VMCS_PAGE_FAULT_MATCH, 0);
+	set(VMCS_CR3_TARGET_COUNT, 0);
+	set(VMCS_EXIT_MSR_STORE_COUNT, 0);
+	set(VMCS_EXIT_MSR_LOAD_COUNT, 0);
+	set(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	set(VMCS_ENTRY_INTERRUPTION_INFO, 0);
+	set(VMCS_TSC_OFFSET, 0);
+	set(VMCS_MSR_BITMAP, vmx_msr_map().v);
+	set(VMCS_EPT_POINTER, memory->root.v | EPT_POINTER_WB | EPT_POINTER_LEVELS4);
+	if (vmx_controls.secondary & SECONDARY_ENABLE_VPID)
+		set(VMCS_VPID, VPID_SERVICE);
+	if (vmx_controls.secondary & SECONDARY_ENABLE_XSAVES)
+		set(VMCS_XSS_EXITING_BITMAP, 0);
+	set(VMCS_CR0_MASK, CR0_OWNED);
+	set(VMCS_CR0_READ_SHADOW, CR0_OWNED);
+	set(VMCS_CR4_MASK, CR4_OWNED);
+	set(VMCS_CR4_READ_SHADOW, 0);
+}
+
+/* What an exit loads. */
+static void init_host(const struct cpu *cpu)
+{
+	set(VMCS_HOST_CR0, read_cr0());
+	set(VMCS_HOST_CR3, read_cr3());
+	set(VMCS_HOST_CR4, read_cr4());
+	set(VMCS_HOST_EFER, rdmsr(MSR_EFER));
+	set(VMCS_HOST_PAT, PAT_RESET);
+	set(VMCS_HOST_CS_SELECTOR, HV_SELECTOR_CODE);
+	set(VMCS_HOST_SS_SELECTOR, HV_SELECTOR_DATA);
+	set(VMCS_HOST_DS_SELECTOR, HV_SELECTOR_DATA);
+	set(VMCS_HOST_ES_SELECTOR, HV_SELECTOR_DATA);
+	set(VMCS_HOST_FS_SELECTOR, 0);
+	set(VMCS_HOST_GS_SELECTOR, 0);
+	set(VMCS_HOST_TR_SELECTOR, HV_SELECTOR_TSS);
+	set(VMCS_HOST_FS_BASE, 0);
+	set(VMCS_HOST_GS_BASE, 0);
+	set(VMCS_HOST_TR_BASE, (uint64_t)cpu->tss);
+	set(VMCS_HOST_GDTR_BASE, (uint64_t)cpu->gdt);
+	set(VMCS_HOST_IDTR_BASE, interrupts_idt());
+	set(VMCS_HOST_SYSENTER_CS, 0);
+	set(VMCS_HOST_SYSENTER_ESP, 0);
+	set(VMCS_HOST_SYSENTER_EIP, 0);
+	set(VMCS_HOST_RIP, (uint64_t)vmx_world_exit);
+}
+
+static void init_guest(const struct boot_info *boot, const struct boot_service_entry *entry)
+{
+	set_segment(SEGMENT_CS, BOOT_SELECTOR_CODE, 0xffffffff, ACCESS_RIGHTS_CODE64);
+	for (unsigned i = SEGMENT_ES; i <= SEGMENT_GS; i++)
+		if (i != SEGMENT_CS)
+			set_segment(i, BOOT_SELECTOR_DATA, 0xffffffff, ACCESS_RIGHTS_DATA);
+	set_segment(SEGMENT_LDTR, 0, 0, ACCESS_RIGHTS_UNUSABLE);
+	set_segment(SEGMENT_TR, 0, 0xffff, ACCESS_RIGHTS_TSS);
+	set(VMCS_GUEST_GDTR_BASE, boot->service_gdt);
+	set(VMCS_GUEST_GDTR_LIMIT, boot->service_gdt_limit);
+	set(VMCS_GUEST_IDTR_BASE, 0);
+	set(VMCS_GUEST_IDTR_LIMIT, 0);
+	set(VMCS_GUEST_CR0, CR0_PE | CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP);
+	set(VMCS_GUEST_CR3, boot->service_cr3);
+	set(VMCS_GUEST_CR4, CR4_PAE | CR4_VMXE);
+	set(VMCS_GUEST_EFER, EFER_LME | EFER_LMA);
+	set(VMCS_GUEST_PAT, rdmsr(MSR_PAT));
+	set(VMCS_GUEST_DR7, DR7_RESET);
+	set(VMCS_GUEST_DEBUGCTL, 0);
+	set(VMCS_GUEST_SYSENTER_CS, 0);
+	set(VMCS_GUEST_SYSENTER_ESP, 0);
+	set(VMCS_GUEST_SYSENTER_EIP, 0);
+	set(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	set(VMCS_GUEST_ACTIVITY, 0);
+	set(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
+	set(VMCS_LINK_POINTER, NO_VMCS);
+	set(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
+	set(VMCS_GUEST_RSP, entry->rsp);
+	set(VMCS_GUEST_RIP, entry->rip);
+}
+
+void vmx_service_init(struct vcpu *vcpu, const struct boot_info *boot,
+		      const struct boot_service_entry *entry, const struct ept *memory)
+{
+	vmx_vmcs_load(vcpu->control, vcpu->control_pa);
+	init_controls(memory);
+	init_host(vcpu->cpu);
+	init_guest(boot, entry);
+	vmx_invalidate_all();
+	vcpu->rip = vcpu->control_rip = entry->rip;
+	vcpu->regs.rsi = entry->rsi;
+	if (__atomic_load_n(&vcpu->cpu->nmi_pending, __ATOMIC_RELAXED))
+		vmx_cpu_nmi(vcpu->cpu); /* it came before there was a VMCS to ask for a window in */
+}
+
+/*
+ * The VM can take an NMI now. The control goes first: an NMI that strikes afterwards sets it again
+ * (vmx_cpu_nmi()), at worst for a window that finds nothing to deliver.
+ */
+static void open_nmi_window(struct vcpu *vcpu)
+{
+	uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+
+	vmcs_write(VMCS_PROCESSOR_CONTROLS, vmx_controls.processor);
+	if (!__atomic_exchange_n(&vcpu->cpu->nmi_pending, false, __ATOMIC_RELAXED))
+		return;
+	/* STI holds back no NMI, but a processor may refuse an entry with both (section 27.3.1.5).
+	 */
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~INTERRUPTIBILITY_STI);
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO,
+		   INTERRUPTION_VALID | INTERRUPTION_NMI | VECTOR_NMI);
+}
+
+/*
+ * An EPT violation while an event was delivered: the exception that the violation becomes takes the
+ * event's place, as a second fault would, but an NMI is not the instruction stream's to lose.
+ */
+static void requeue_nmi(struct vcpu *vcpu)
+{
+	uint64_t vectoring = vmcs_read(VMCS_IDT_VECTORING_INFO);
+
+	if (!(vectoring & INTERRUPTION_VALID) ||
+	    (vectoring & INTERRUPTION_TYPE) != INTERRUPTION_NMI)
+		return;
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+		   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)INTERRUPTIBILITY_NMI);
+	vmx_cpu_nmi(vcpu->cpu);
+}
+
+/* A general register by its number in an instruction's encoding. */
+static uint64_t register_value(const struct vcpu *vcpu, unsigned number)
+{
+	const struct vcpu_registers *r = &vcpu->regs;
+	const uint64_t values[] = {r->rax, r->rcx, r->rdx, r->rbx, 0,	   r->rbp, r->rsi, r->rdi,
+				   r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15};
+
+	return number == 4 ? vmcs_read(VMCS_GUEST_RSP) : values[number];
+}
+
+/*
+ * Reads of CR0 and CR4 take the owned bits from the shadows and do not exit; CLTS and LMSW concern
+ * bits that are not owned. What is left:
+ *
+ * - MOV to CR0 with NE other than the shadow's. With NE in the shadow as the guest wants to see it
+ *   the instruction does not exit: it runs again, with all the processor's own checks, and leaves
+ *   the true NE alone.
+ * - MOV to CR4 that sets a bit which the guest's CPUID does not have.
+ */
+static void handle_cr_access(struct vcpu *vcpu)
+{
+	uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	unsigned number = QUALIFICATION_CR_NUMBER(qualification);
+
+	if (QUALIFICATION_CR_TYPE(qualification) == CR_TYPE_MOV_TO && number == 0)
+		vmcs_write(VMCS_CR0_READ_SHADOW,
+			   register_value(vcpu, QUALIFICATION_CR_REGISTER(qualification)));
+	else
+		vmx_vcpu_exception(vcpu, VECTOR_GP, 0);
+}
+
+/* Exits by an instruction: its length is read, so that the common code can go past it. */
+static void decode_instruction(struct vcpu *vcpu, enum socle_exit_reason reason)
+{
+	vcpu->exit.reason = reason;
+	vcpu->exit.length = (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+}
+
+/* Says in common words why the vCPU was left. */
+static void decode_exit(struct vcpu *vcpu)
+{
+	struct vcpu_exit *exit = &vcpu->exit;
+
+	exit->length = 0;
+	exit->code = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
+	switch (exit->code) {
+	case EXIT_REASON_VMCALL:
+		decode_instruction(vcpu, SOCLE_EXIT_HYPERCALL);
+		exit->cpl = ACCESS_RIGHTS_DPL(vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS));
+		return;
+	case EXIT_REASON_CPUID:
+		decode_instruction(vcpu, SOCLE_EXIT_CPUID);
+		return;
+	case EXIT_REASON_RDMSR:
+		decode_instruction(vcpu, SOCLE_EXIT_MSR_READ);
+		return;
+	case EXIT_REASON_WRMSR:
+		decode_instruction(vcpu, SOCLE_EXIT_MSR_WRITE);
+		return;
+	case EXIT_REASON_XSETBV:
+		decode_instruction(vcpu, SOCLE_EXIT_XSETBV);
+		return;
+	case EXIT_REASON_EPT_VIOLATION:
+		exit->reason = SOCLE_EXIT_SECOND_LEVEL;
+		exit->address = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+		exit->write = (vmcs_read(VMCS_EXIT_QUALIFICATION) & QUALIFICATION_EPT_WRITE) != 0;
+		requeue_nmi(vcpu);
+		return;
+	case EXIT_REASON_EXCEPTION_OR_NMI: /* no exception is asked for */
+		exit->reason = SOCLE_EXIT_NMI;
+		vmx_cpu_nmi(vcpu->cpu);
+		return;
+	case EXIT_REASON_NMI_WINDOW:
+		exit->reason = SOCLE_EXIT_NMI_WINDOW;
+		open_nmi_window(vcpu);
+		return;
+	case EXIT_REASON_INIT:
+		exit->reason = SOCLE_EXIT_INIT;
+		return;
+	case EXIT_REASON_SIPI:
+		exit->reason = SOCLE_EXIT_SIPI;
+		return;
+	case EXIT_REASON_CR_ACCESS:
+		exit->reason = SOCLE_EXIT_CR_ACCESS;
+		handle_cr_access(vcpu);
+		return;
+	case EXIT_REASON_INVD:
+		decode_instruction(vcpu, SOCLE_EXIT_INVD);
+		return;
+	case EXIT_REASON_GETSEC:
+	case EXIT_REASON_VMCLEAR ... EXIT_REASON_VMXON:
+	case EXIT_REASON_INVEPT:
+	case EXIT_REASON_INVVPID:
+		exit->reason = SOCLE_EXIT_REFUSED;
+		return;
+	case EXIT_REASON_TRIPLE_FAULT:
+		exit->reason = SOCLE_EXIT_SHUTDOWN;
+		return;
+	default:
+		exit->reason = exit->code & EXIT_REASON_ENTRY_FAILURE ? SOCLE_EXIT_ENTRY_FAILURE
+								      : SOCLE_EXIT_OTHER;
+		exit->information = vmcs_read(VMCS_EXIT_QUALIFICATION);
+		return;
+	}
+}
+
+/*
+ * The common code went past an instruction: what that instruction's end would have done. It ends
+ * the shadow of an STI or MOV SS before it, and is single-stepped.
+ */
+static void complete_instruction(struct vcpu *vcpu)
+{
+	uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+	uint64_t shadow = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
+
+	vmcs_write(VMCS_GUEST_RIP, vcpu->rip);
+	if (__builtin_expect((interruptibility & shadow) != 0, false))
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~shadow);
+	if (__builtin_expect((vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0, false))
+		vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, PENDING_DEBUG_BS);
+}
+
+void vmx_vcpu_enter(struct vcpu *vcpu)
+{
+	if (vcpu->rip != vcpu->control_rip)
+		complete_instruction(vcpu);
+	if (__builtin_expect(!vmx_world_switch(&vcpu->regs, vcpu->launched), false)) {
+		vcpu->exit.reason = SOCLE_EXIT_ENTRY_FAILURE;
+		vcpu->exit.code = VMX_CODE_INSTRUCTION_FAILED;
+		vcpu->exit.information = vmcs_read(VMCS_VM_INSTRUCTION_ERROR);
+		return;
+	}
+	vcpu->launched = true;
+	vcpu->rip = vcpu->control_rip = vmcs_read(VMCS_GUEST_RIP);
+	decode_exit(vcpu);
+}
+
+void vmx_vcpu_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
+{
+	uint32_t event = INTERRUPTION_VALID | INTERRUPTION_EXCEPTION | vector;
+
+	(void)vcpu;
+	/* Real mode has no error codes, and an entry with one is refused (section 27.2.1.3). */
+	if ((vector == VECTOR_GP || vector == VECTOR_PF) && (vmcs_read(VMCS_GUEST_CR0) & CR0_PE)) {
+		event |= INTERRUPTION_ERROR_CODE;
+		vmcs_write(VMCS_ENTRY_ERROR_CODE, error_code);
+	}
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, event);
+}
+
+/* A control register as the guest sees it. */
+static uint64_t shadowed(uint64_t field, uint64_t shadow_field, uint64_t owned)
+{
+	return (vmcs_read(field) & ~owned) | (vmcs_read(shadow_field) & owned);
+}
+
+uint64_t vmx_vcpu_read(struct vcpu *vcpu, enum vcpu_register which)
+{
+	(void)vcpu;
+	switch (which) {
+	case VCPU_CR0:
+		return shadowed(VMCS_GUEST_CR0, VMCS_CR0_READ_SHADOW, CR0_OWNED);
+	case VCPU_CR3:
+		return vmcs_read(VMCS_GUEST_CR3);
+	case VCPU_CR4:
+		return shadowed(VMCS_GUEST_CR4, VMCS_CR4_READ_SHADOW, CR4_OWNED);
+	case VCPU_EFER:
+		return vmcs_read(VMCS_GUEST_EFER);
+	case VCPU_RSP:
+		return vmcs_read(VMCS_GUEST_RSP);
+	case VCPU_RFLAGS:
+		return vmcs_read(VMCS_GUEST_RFLAGS);
+	case VCPU_CS_BASE:
+		return vmcs_read(VMCS_GUEST_CS_BASE);
+	}
+	return 0;
+}
+
+void vmx_vcpu_dump(struct vcpu *vcpu)
+{
+	const struct vcpu_exit *exit = &vcpu->exit;
+
+	if (exit->code == VMX_CODE_INSTRUCTION_FAILED)
+		log_error("VM entry failed: VM-instruction error %llu",
+			  (unsigned long long)exit->information);
+	else
+		log_error("exit reason %llx (%llu) qualification %llx idt vectoring %llx gpa %llx",
+			  (unsigned long long)exit->code,
+			  (unsigned long long)(exit->code & EXIT_REASON_BASIC),
+			  (unsigned long long)vmcs_read(VMCS_EXIT_QUALIFICATION),
+			  (unsigned long long)vmcs_read(VMCS_IDT_VECTORING_INFO),
+			  (unsigned long long)vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+	log_error("cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx",
+		  (unsigned long long)vmcs_read(VMCS_GUEST_CR0), (unsigned long long)read_cr2(),
+		  (unsigned long long)vmcs_read(VMCS_GUEST_CR3),
+		  (unsigned long long)vmcs_read(VMCS_GUEST_CR4),
+		  (unsigned long long)vmcs_read(VMCS_GUEST_EFER));
+	log_error("cs base %llx rip %llx rsp %llx rflags %llx interruptibility %llx activity %llx",
+		  (unsigned long long)vmcs_read(VMCS_GUEST_CS_BASE),
+		  (unsigned long long)vmcs_read(VMCS_GUEST_RIP),
+		  (unsigned long long)vmcs_read(VMCS_GUEST_RSP),
+		  (unsigned long long)vmcs_read(VMCS_GUEST_RFLAGS),
+		  (unsigned long long)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY),
+		  (unsigned long long)vmcs_read(VMCS_GUEST_ACTIVITY));
+}
