@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a machine is to be: the options of `run`, as the other modules take them."""
+
+import dataclasses
+import os
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, "build")
+LOADER = os.path.join(BUILD, "boot", "uefi", "socle.efi")
+
+# The partition of --files, which service/init finds by this name.
+FILES_PARTITION = "socle-files"
+
+BOCHS_MEMORY_MAX = 2048
+
+
+class Failure(Exception):
+    """Something that the user must hear of and that ends the run; the text is complete."""
+
+
+@dataclasses.dataclass
+class Config:
+    """One machine. Sizes are in MiB. `cpu` is "svm" or "vmx"; `kvm` replaces the emulator by KVM."""
+
+    cpu: str = "svm"
+    kvm: bool = False
+    smp: int = 2
+    mem: int = 2048
+    pool: int = 512
+    files: str = None
+    kernel: str = "cloud"
+    bare: bool = False
+    icount: bool = False
+    cpu_model: str = None
+    append: str = ""
+    conf: str = None
+    loader: str = LOADER
+
+    @property
+    def bochs(self):
+        return self.cpu == "vmx" and not self.kvm
+
+    @property
+    def vmlinuz(self):
+        return os.path.join(BUILD, "service", self.kernel, "vmlinuz")
+
+    @property
+    def initramfs(self):
+        return os.path.join(BUILD, "service", self.kernel, "initramfs.img")
+
+    def command_line(self):
+        """The service kernel's command line. The serial line is last, so it is /dev/console."""
+        words = ["console=tty0", "console=ttyS0,115200", "quiet", "panic=-1"]
+        if self.files:
+            words.append("socle.files")
+        if self.append:
+            words.append(self.append)
+        return " ".join(words)
+
+    def socle_conf(self):
+        """The text of \\EFI\\socle\\socle.conf."""
+        if self.conf:
+            with open(self.conf, "rb") as stream:
+                return stream.read()
+        return (
+            "# Written by run; the format is described in docs/install.md.\n"
+            "kernel = \\EFI\\socle\\vmlinuz\n"
+            "initramfs = \\EFI\\socle\\initramfs.img\n"
+            f"cmdline = {self.command_line()}\n"
+            f"pool = {self.pool}\n"
+            "log = info\n"
+        ).encode()
