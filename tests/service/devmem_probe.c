@@ -22,8 +22,11 @@
 /* A child that makes no progress for so long hangs. */
 #define HANG_SECONDS 120
 
-/* Children that may be killed before we take it that all of them would be. */
-#define KILLED_MAX 16
+/*
+ * Children that may be killed before we take it that all of them would be: spread over the range,
+ * as each leaves a long message of the kernel on the console.
+ */
+#define KILLED_MAX 3
 
 /* What a child has done so far; shared with its parent. */
 struct progress {
@@ -159,10 +162,11 @@ static void wait_for(struct probe *probe, pid_t child, const char *how, int *sta
 	}
 }
 
-/* Writes to all pages in children; gives how many of them were killed. */
+/* Writes to the pages in children; gives how many of them were killed. */
 static int write_all(struct probe *probe, const char *how,
 		     void (*write_page)(const struct probe *probe, uint64_t page))
 {
+	uint64_t pages = probe->pages / probe->stride;
 	int killed = 0;
 
 	probe->progress->page = 0;
@@ -186,7 +190,7 @@ static int write_all(struct probe *probe, const char *how,
 		wait_for(probe, child, how, &status);
 		if (WIFSIGNALED(status)) {
 			killed++;
-			probe->progress->page += probe->stride;
+			probe->progress->page += probe->stride * (pages / KILLED_MAX + 1);
 		}
 	}
 	return killed;

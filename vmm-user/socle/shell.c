@@ -221,6 +221,8 @@ static const char *read_line(struct editor *editor)
 	const char *line;
 
 	interrupt_clear();
+	/* Before the prompt is out: whoever types as soon as it is seen would be echoed twice. */
+	el_set(editor->line, EL_PREP_TERM, 1);
 	line = el_gets(editor->line, &length);
 	if (interrupt_pending()) {
 		fputs("^C\n", editor->context->output);
