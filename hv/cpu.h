@@ -17,11 +17,11 @@ struct cpu {
 	bool nmi_pending; /* an NMI came while the hypervisor ran */
 	void *root_page;  /* for arch_ops.cpu_enable() */
 
-	struct vcpu service; /* the service VM's vCPU of this CPU */
+	struct vcpu *current; /* the vCPU that cpu_run() enters */
+	struct vcpu service;  /* the service VM's vCPU of this CPU */
 
 	/* Counters: written by this CPU only, read by any. */
 	uint64_t hypervisor_cycles;
-	uint64_t hypercalls;
 	uint64_t hypercalls_denied;
 
 	/* Stack for double faults, NMIs and machine checks where the vendor reloads TR on an exit. */

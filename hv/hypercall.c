@@ -34,72 +34,87 @@ void hypercall_init(const struct boot_info *boot, uint64_t features)
 	};
 }
 
-/* The handlers: arguments and reply in struct vcpu_registers' order of the ABI. */
-struct call {
-	uint64_t argument[4];
-	struct socle_reply reply;
-};
+/*
+ * The handlers take their arguments from RDX R10 R8 R9. Where they succeed they set all the registers
+ * of the reply; where they fail they set none.
+ */
+static inline void set_reply(struct vcpu_registers *regs, const uint64_t word[6])
+{
+	regs->rdi = word[0];
+	regs->rsi = word[1];
+	regs->rdx = word[2];
+	regs->r10 = word[3];
+	regs->r8 = word[4];
+	regs->r9 = word[5];
+}
 
-static int64_t call_info(struct call *call)
+static int64_t call_info(struct vcpu_registers *regs)
 {
 	struct cpu *cpu;
 
-	switch (call->argument[0]) {
+	switch (regs->rdx) {
 	case SOCLE_INFO_GENERAL:
-		memcpy(&call->reply, &general, sizeof(general));
+		set_reply(regs, (const uint64_t *)&general);
 		return SOCLE_OK;
 	case SOCLE_INFO_MEMORY:
-		memcpy(&call->reply, &memory, sizeof(memory));
+		set_reply(regs, (const uint64_t *)&memory);
 		return SOCLE_OK;
 	case SOCLE_INFO_CPU:
-		cpu = cpus_get(call->argument[1]);
+		cpu = cpus_get(regs->r10);
 		if (cpu == NULL)
 			return SOCLE_ERROR_ARGUMENT;
-		call->reply.word[0] = cpu->apic_id;
+		set_reply(regs, (uint64_t[6]){cpu->apic_id});
 		return SOCLE_OK;
 	default:
 		return SOCLE_ERROR_ARGUMENT;
 	}
 }
 
-static int64_t call_log_read(struct call *call)
+static int64_t call_log_read(struct vcpu_registers *regs)
 {
-	return (int64_t)log_read(call->argument[0], (struct socle_log_chunk *)&call->reply);
+	struct socle_log_chunk chunk;
+	uint64_t bytes = log_read(regs->rdx, &chunk);
+
+	set_reply(regs, (const uint64_t *)&chunk);
+	return (int64_t)bytes;
 }
 
-static int64_t call_stats_read(struct call *call)
+static int64_t call_stats_read(struct vcpu_registers *regs)
 {
-	struct cpu *cpu = cpus_get(call->argument[1]);
-	uint64_t first = call->argument[3];
+	struct cpu *cpu = cpus_get(regs->r10);
+	uint64_t first = regs->r9;
+	uint64_t word[6] = {0};
 
 	if (cpu == NULL)
 		return SOCLE_ERROR_ARGUMENT;
-	switch (call->argument[0]) {
+	switch (regs->rdx) {
 	case SOCLE_STATS_CPU:
-		call->reply.word[0] = cpu->hypervisor_cycles;
+		word[0] = cpu->hypervisor_cycles;
 		for (unsigned i = 0; i < SOCLE_EXIT_COUNT; i++)
-			call->reply.word[1] += cpu->service.exits[i];
-		call->reply.word[2] = cpu->hypercalls;
-		call->reply.word[3] = cpu->hypercalls_denied;
-		return SOCLE_OK;
+			word[1] += cpu->service.exits[i];
+		word[2] = cpu->service.exits[SOCLE_EXIT_HYPERCALL];
+		word[3] = cpu->hypercalls_denied;
+		break;
 	case SOCLE_STATS_EXITS:
-		if (call->argument[2] != SOCLE_VM_SERVICE || first >= SOCLE_EXIT_COUNT)
+		if (regs->r8 != SOCLE_VM_SERVICE || first >= SOCLE_EXIT_COUNT)
 			return SOCLE_ERROR_ARGUMENT;
 		for (unsigned i = 0; i < 6 && first + i < SOCLE_EXIT_COUNT; i++)
-			call->reply.word[i] = cpu->service.exits[first + i];
-		return SOCLE_OK;
+			word[i] = cpu->service.exits[first + i];
+		break;
 	default:
 		return SOCLE_ERROR_ARGUMENT;
 	}
-}
-
-static int64_t call_poke(struct call *call)
-{
-	call->reply.word[0] = call->argument[0];
+	set_reply(regs, word);
 	return SOCLE_OK;
 }
 
-static int64_t (*const handlers[SOCLE_CALL_COUNT])(struct call *) = {
+static int64_t call_poke(struct vcpu_registers *regs)
+{
+	set_reply(regs, (uint64_t[6]){regs->rdx});
+	return SOCLE_OK;
+}
+
+static int64_t (*const handlers[SOCLE_CALL_COUNT])(struct vcpu_registers *regs) = {
         [SOCLE_CALL_INFO] = call_info,
         [SOCLE_CALL_LOG_READ] = call_log_read,
         [SOCLE_CALL_STATS_READ] = call_stats_read,
@@ -107,17 +122,18 @@ static int64_t (*const handlers[SOCLE_CALL_COUNT])(struct call *) = {
 };
 
 /* Counts a refused call; the 1st, 2nd, 4th, 8th, ... of a CPU is logged. */
-static int64_t deny(struct vcpu *vcpu, int64_t error)
+static __attribute__((noinline)) void deny(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
 	uint64_t count = ++cpu->hypercalls_denied;
+	bool wrong_ring = vcpu->exit.cpl != 3;
 
 	if ((count & (count - 1)) == 0)
 		log_warning("CPU %u: hypercall %llx %s; %llu refused so far", cpu->index,
 		            (unsigned long long)vcpu->regs.rax,
-		            error == SOCLE_ERROR_RING ? "from ring 0" : "with a wrong key",
+		            wrong_ring ? "not from ring 3" : "with a wrong key",
 		            (unsigned long long)count);
-	return error;
+	vcpu->regs.rax = (uint64_t)(wrong_ring ? SOCLE_ERROR_RING : SOCLE_ERROR_KEY);
 }
 
 /* Both words are compared whatever the first shows, so that the time tells nothing. */
@@ -129,26 +145,12 @@ static bool key_matches(uint64_t low, uint64_t high)
 void hypercall(struct vcpu *vcpu)
 {
 	struct vcpu_registers *regs = &vcpu->regs;
-	struct call call = {.argument = {regs->rdx, regs->r10, regs->r8, regs->r9}};
-	int64_t result;
+	uint64_t number = regs->rax;
 
-	vcpu->cpu->hypercalls++;
-	if (vcpu->exit.cpl != 3)
-		result = deny(vcpu, SOCLE_ERROR_RING);
-	else if (!key_matches(regs->rdi, regs->rsi))
-		result = deny(vcpu, SOCLE_ERROR_KEY);
-	else if (regs->rax >= SOCLE_CALL_COUNT)
-		result = SOCLE_ERROR_CALL;
+	if (vcpu->exit.cpl != 3 || !key_matches(regs->rdi, regs->rsi))
+		deny(vcpu);
+	else if (number >= SOCLE_CALL_COUNT)
+		regs->rax = (uint64_t)SOCLE_ERROR_CALL;
 	else
-		result = handlers[regs->rax](&call);
-
-	regs->rax = (uint64_t)result;
-	if (result < 0)
-		return;
-	regs->rdi = call.reply.word[0];
-	regs->rsi = call.reply.word[1];
-	regs->rdx = call.reply.word[2];
-	regs->r10 = call.reply.word[3];
-	regs->r8 = call.reply.word[4];
-	regs->r9 = call.reply.word[5];
+		regs->rax = (uint64_t)handlers[number](regs);
 }

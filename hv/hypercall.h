@@ -9,7 +9,7 @@
 /* Keeps what the calls report. Boot CPU, before the service VM runs. */
 void hypercall_init(const struct boot_info *boot, uint64_t features);
 
-/* Carries out the hypercall in the vCPU's registers; leaves the instruction pointer alone. */
+/* Carries out the hypercall in the vCPU's registers: the handler of SOCLE_EXIT_HYPERCALL. */
 void hypercall(struct vcpu *vcpu);
 
 #endif

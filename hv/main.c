@@ -142,5 +142,5 @@ void hv_start(struct boot_info *boot, uint32_t index)
 		wait_for_step(STEP_GO);
 	}
 	service_vcpu_init(cpu, boot);
-	service_run(&cpu->service);
+	service_run(cpu);
 }

@@ -62,9 +62,10 @@ static void handle_second_level(struct vcpu *vcpu)
 		__atomic_fetch_add(&refused_logged, 1, __ATOMIC_RELAXED);
 		log_warning("service VM: refused %s at %llx, rip %llx",
 		            vcpu->exit.write ? "a write" : "an access",
-		            (unsigned long long)vcpu->exit.address.v, (unsigned long long)vcpu->rip);
+		            (unsigned long long)vcpu->exit.address.v,
+		            (unsigned long long)vcpu->exit.rip);
 	}
-	arch->vcpu_exception(vcpu, VECTOR_GP, 0);
+	arch->vcpu_fault(vcpu, VECTOR_GP, 0);
 }
 
 static void handle_msr_read(struct vcpu *vcpu)
@@ -72,32 +73,27 @@ static void handle_msr_read(struct vcpu *vcpu)
 	uint64_t value;
 
 	if (!arch->msr_read(vcpu, (uint32_t)vcpu->regs.rcx, &value)) {
-		arch->vcpu_exception(vcpu, VECTOR_GP, 0);
+		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
 		return;
 	}
 	vcpu->regs.rax = (uint32_t)value;
 	vcpu->regs.rdx = value >> 32;
-	vcpu->rip += vcpu->exit.length;
 }
 
 static void handle_msr_write(struct vcpu *vcpu)
 {
 	uint64_t value = (uint32_t)vcpu->regs.rax | vcpu->regs.rdx << 32;
 
-	if (arch->msr_write(vcpu, (uint32_t)vcpu->regs.rcx, value))
-		vcpu->rip += vcpu->exit.length;
-	else
-		arch->vcpu_exception(vcpu, VECTOR_GP, 0);
+	if (!arch->msr_write(vcpu, (uint32_t)vcpu->regs.rcx, value))
+		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
 }
 
 static void handle_xsetbv(struct vcpu *vcpu)
 {
 	uint64_t value = (uint32_t)vcpu->regs.rax | vcpu->regs.rdx << 32;
 
-	if (xcr_write((uint32_t)vcpu->regs.rcx, value))
-		vcpu->rip += vcpu->exit.length;
-	else
-		arch->vcpu_exception(vcpu, VECTOR_GP, 0);
+	if (!xcr_write((uint32_t)vcpu->regs.rcx, value))
+		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
 }
 
 /* The state of the service VM is beyond repair, and with it the machine's. */
@@ -110,64 +106,69 @@ static _Noreturn void stop_machine(struct vcpu *vcpu, const char *why)
 	machine_reset();
 }
 
-void service_handle_exit(struct vcpu *vcpu)
+/* Throwing away other CPUs' data, the hypervisor's too, is never what was meant. */
+static void handle_invd(struct vcpu *vcpu)
 {
-	switch (vcpu->exit.reason) {
-	case SOCLE_EXIT_HYPERCALL:
-		hypercall(vcpu);
-		vcpu->rip += vcpu->exit.length;
-		break;
-	case SOCLE_EXIT_CPUID:
-		guest_cpuid(vcpu);
-		vcpu->rip += vcpu->exit.length;
-		break;
-	case SOCLE_EXIT_XSETBV:
-		handle_xsetbv(vcpu);
-		break;
-	case SOCLE_EXIT_MSR_READ:
-		handle_msr_read(vcpu);
-		break;
-	case SOCLE_EXIT_MSR_WRITE:
-		handle_msr_write(vcpu);
-		break;
-	case SOCLE_EXIT_SECOND_LEVEL:
-		handle_second_level(vcpu);
-		break;
-	case SOCLE_EXIT_INVD:
-		/* Throwing away other CPUs' data, the hypervisor's too, is never what was meant. */
-		wbinvd();
-		vcpu->rip += vcpu->exit.length;
-		break;
-	case SOCLE_EXIT_REFUSED:
-		arch->vcpu_exception(vcpu, VECTOR_UD, 0);
-		break;
-	case SOCLE_EXIT_INIT:
-	case SOCLE_EXIT_SIPI:
-		log_warning("service VM, CPU %u: an INIT or SIPI was ignored", vcpu->cpu->index);
-		break;
-	case SOCLE_EXIT_NMI: /* the vendor's code has queued it */
-	case SOCLE_EXIT_NMI_WINDOW:
-	case SOCLE_EXIT_CR_ACCESS: /* the vendor's code has dealt with it */
-		break;
-	case SOCLE_EXIT_SHUTDOWN:
-		stop_machine(vcpu, "triple fault");
-	case SOCLE_EXIT_ENTRY_FAILURE:
-		stop_machine(vcpu, "the processor refused its state");
-	default:
-		stop_machine(vcpu, "an exit that nothing asked for");
-	}
+	(void)vcpu;
+	wbinvd();
 }
 
-_Noreturn void service_run(struct vcpu *vcpu)
+static void handle_refused(struct vcpu *vcpu)
 {
-	struct cpu *cpu = vcpu->cpu;
-	uint64_t left = rdtsc();
+	arch->vcpu_fault(vcpu, VECTOR_UD, 0);
+}
 
-	for (;;) {
-		cpu->hypervisor_cycles += rdtsc() - left;
-		arch->vcpu_enter(vcpu);
-		left = rdtsc();
-		vcpu->exits[vcpu->exit.reason]++;
-		service_handle_exit(vcpu);
-	}
+static void handle_init(struct vcpu *vcpu)
+{
+	log_warning("service VM, CPU %u: an INIT or SIPI was ignored", vcpu->cpu->index);
+}
+
+/* The vendor's code has done all there was to do. */
+static void handle_nothing(struct vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+static void handle_shutdown(struct vcpu *vcpu)
+{
+	stop_machine(vcpu, "triple fault");
+}
+
+static void handle_entry_failure(struct vcpu *vcpu)
+{
+	stop_machine(vcpu, "the processor refused its state");
+}
+
+static void handle_unexpected(struct vcpu *vcpu)
+{
+	stop_machine(vcpu, "an exit that nothing asked for");
+}
+
+const vcpu_handler service_handlers[SOCLE_EXIT_COUNT] = {
+        [SOCLE_EXIT_CPUID] = guest_cpuid,
+        [SOCLE_EXIT_HYPERCALL] = hypercall,
+        [SOCLE_EXIT_XSETBV] = handle_xsetbv,
+        [SOCLE_EXIT_MSR_READ] = handle_msr_read,
+        [SOCLE_EXIT_MSR_WRITE] = handle_msr_write,
+        [SOCLE_EXIT_SECOND_LEVEL] = handle_second_level,
+        [SOCLE_EXIT_NMI] = handle_nothing,
+        [SOCLE_EXIT_NMI_WINDOW] = handle_nothing,
+        [SOCLE_EXIT_INIT] = handle_init,
+        [SOCLE_EXIT_SIPI] = handle_init,
+        [SOCLE_EXIT_CR_ACCESS] = handle_nothing,
+        [SOCLE_EXIT_INVD] = handle_invd,
+        [SOCLE_EXIT_REFUSED] = handle_refused,
+        [SOCLE_EXIT_SHUTDOWN] = handle_shutdown,
+        [SOCLE_EXIT_INTERRUPT] = handle_unexpected,
+        [SOCLE_EXIT_EXCEPTION] = handle_unexpected,
+        [SOCLE_EXIT_HLT] = handle_unexpected,
+        [SOCLE_EXIT_IO] = handle_unexpected,
+        [SOCLE_EXIT_ENTRY_FAILURE] = handle_entry_failure,
+        [SOCLE_EXIT_OTHER] = handle_unexpected,
+};
+
+_Noreturn void service_run(struct cpu *cpu)
+{
+	cpu->current = &cpu->service;
+	arch->cpu_run(cpu, service_handlers);
 }

@@ -12,10 +12,10 @@ void service_memory_init(const struct boot_info *boot, bool pages_1g);
 /* Prepares the service VM's vCPU of the calling CPU. */
 void service_vcpu_init(struct cpu *cpu, const struct boot_info *boot);
 
-/* Runs the service VM on the calling CPU for ever. */
-_Noreturn void service_run(struct vcpu *vcpu);
+/* What is done at each exit of the service VM, by reason. */
+extern const vcpu_handler service_handlers[SOCLE_EXIT_COUNT];
 
-/* Acts on vcpu->exit. service_run() calls it; a function of its own for the unit tests. */
-void service_handle_exit(struct vcpu *vcpu);
+/* Runs the service VM on the calling CPU for ever. */
+_Noreturn void service_run(struct cpu *cpu);
 
 #endif

@@ -26,7 +26,7 @@ struct arch_ops {
 	uint64_t (*cpu_features)(void);
 
 	/*
-	 * An NMI arrived while the hypervisor ran, or was held back: makes vcpu_enter() deliver it.
+	 * An NMI arrived while the hypervisor ran, or was held back: makes cpu_run() deliver it.
 	 * Called from the NMI handler too.
 	 */
 	void (*cpu_nmi)(struct cpu *cpu);
@@ -38,11 +38,19 @@ struct arch_ops {
 	void (*service_init)(struct vcpu *vcpu, const struct boot_info *boot,
 	                     const struct boot_service_entry *entry, const struct ept *memory);
 
-	/* Runs the vCPU on this CPU until it exits; fills vcpu->exit, vcpu->regs and vcpu->rip. */
-	void (*vcpu_enter)(struct vcpu *vcpu);
+	/*
+	 * Runs cpu->current until it exits, calls the handler of the exit's reason, and so on for
+	 * ever. An instruction that exited by design (CPUID, a hypercall) counts as done when its
+	 * handler is called: RIP is past it.
+	 */
+	void (*cpu_run)(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT])
+	        __attribute__((noreturn));
 
-	/* Makes the next entry raise an exception. error_code is used where the vector has one. */
-	void (*vcpu_exception)(struct vcpu *vcpu, uint8_t vector, uint32_t error_code);
+	/*
+	 * Makes the next entry raise a fault, at the instruction that exited, as if it had not been
+	 * done. error_code is used where the vector has one.
+	 */
+	void (*vcpu_fault)(struct vcpu *vcpu, uint8_t vector, uint32_t error_code);
 
 	/* Reads a register of the state that the control block holds. */
 	uint64_t (*vcpu_read)(struct vcpu *vcpu, enum vcpu_register which);

@@ -5,7 +5,7 @@
 
 #include "arch/x86/vcpu.h"
 
-/* Answers a CPUID exit in the vCPU's registers. */
+/* Answers a CPUID exit in the vCPU's registers: the handler of SOCLE_EXIT_CPUID. */
 void guest_cpuid(struct vcpu *vcpu);
 
 #endif

@@ -13,12 +13,11 @@ struct vcpu_registers {
 };
 
 /*
- * What happened, in words that both vendors share. A vendor's vcpu_enter() fills it; the common code
- * acts on it.
+ * What happened, beside the reason, in words that both vendors share. A vendor's cpu_run() fills what
+ * the reason needs; the handler acts on it.
  */
 struct vcpu_exit {
-	enum socle_exit_reason reason;
-	uint32_t length;      /* bytes of the instruction that exited; 0 if it did not complete one */
+	uint64_t rip;         /* of the instruction that exited */
 	uint32_t cpl;         /* SOCLE_EXIT_HYPERCALL: the caller's privilege level */
 	bool write;           /* SOCLE_EXIT_SECOND_LEVEL: the access was a write */
 	uint64_t code;        /* the vendor's own exit code, for messages */
@@ -28,18 +27,19 @@ struct vcpu_exit {
 
 struct vcpu {
 	struct vcpu_registers regs;
-	uint64_t rip;
 	struct vcpu_exit exit;
 	struct cpu *cpu;     /* the physical CPU that it runs on */
 	void *control;       /* the VMCB or VMCS, and its host-physical address */
 	hpa_t control_pa;
 	bool launched;       /* VT-x: VMRESUME, not VMLAUNCH */
-	uint64_t control_rip; /* VT-x: RIP as the VMCS has it */
 	bool nmi_pending;    /* an NMI waits to be delivered */
 	uint64_t exits[SOCLE_EXIT_COUNT];
 };
 
+/* Acts on an exit. vcpu is not NULL and has just been left by this CPU. */
+typedef void (*vcpu_handler)(struct vcpu *vcpu);
+
 /* The state that common code asks a vendor for. */
-enum vcpu_register { VCPU_CR0, VCPU_CR3, VCPU_CR4, VCPU_EFER, VCPU_RSP, VCPU_RFLAGS, VCPU_CS_BASE };
+enum vcpu_register { VCPU_RIP, VCPU_CR0, VCPU_CR3, VCPU_CR4, VCPU_EFER, VCPU_RSP, VCPU_RFLAGS, VCPU_CS_BASE };
 
 #endif

@@ -83,6 +83,9 @@ enum memory_type {
 #define BOOT_SELECTOR_CODE 0x10
 #define BOOT_SELECTOR_DATA 0x18
 
+#define DR6_BS (1ull << 14)
+
+#define VECTOR_DB 1
 #define VECTOR_UD 6
 #define VECTOR_DF 8
 #define VECTOR_GP 13

@@ -46,7 +46,7 @@ uint64_t svm_cpu_features(void)
 	return features;
 }
 
-/* Only with GIF set do NMIs arrive in the hypervisor, and svm_vcpu_enter() then looks for them. */
+/* Only with GIF set do NMIs arrive in the hypervisor, and svm_cpu_run() then looks for them. */
 void svm_cpu_nmi(struct cpu *cpu)
 {
 	cpu->nmi_pending = true;
@@ -59,8 +59,8 @@ const struct arch_ops svm_ops = {
         .cpu_features = svm_cpu_features,
         .cpu_nmi = svm_cpu_nmi,
         .service_init = svm_service_init,
-        .vcpu_enter = svm_vcpu_enter,
-        .vcpu_exception = svm_vcpu_exception,
+        .cpu_run = svm_cpu_run,
+        .vcpu_fault = svm_vcpu_fault,
         .vcpu_read = svm_vcpu_read,
         .msr_read = svm_msr_read,
         .msr_write = svm_msr_write,

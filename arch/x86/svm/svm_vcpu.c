@@ -6,7 +6,6 @@
 #include "hv/cpu.h"
 #include "hv/log.h"
 
-void svm_world_switch(struct vcpu_registers *regs, uint64_t vmcb_pa);
 void svm_take_pending(void);
 
 /* Segment attributes as the VMCB packs them. */
@@ -50,14 +49,27 @@ void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 	vmcb->g_pat = rdmsr(MSR_PAT);
 	vmcb->rflags = RFLAGS_FIXED;
 	vmcb->rsp = entry->rsp;
-	vcpu->rip = entry->rip;
+	vmcb->rip = entry->rip;
 	vcpu->regs.rsi = entry->rsi;
 }
 
-/* Bytes of the instruction that exited. */
-static uint32_t length_of(const struct vmcb *vmcb, uint32_t length)
+/*
+ * Goes past the instruction that exited, `length` bytes long without prefixes: what its end would have
+ * done. It ends the shadow of an STI or MOV SS before it, and is single-stepped.
+ */
+static inline void complete_instruction(struct vcpu *vcpu, unsigned length)
 {
-	return vmcb->next_rip != 0 ? (uint32_t)(vmcb->next_rip - vmcb->rip) : length;
+	struct vmcb *vmcb = vmcb_of(vcpu);
+	uint64_t next = vmcb->next_rip;
+
+	vcpu->exit.rip = vmcb->rip;
+	vmcb->rip = next != 0 ? next : vmcb->rip + length;
+	vmcb->interrupt_shadow = 0;
+	if (__builtin_expect((vmcb->rflags & RFLAGS_TF) != 0, false)) {
+		vmcb->dr6 |= DR6_BS;
+		vmcb->eventinj = EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB;
+		vmcb->clean &= ~CLEAN_DR;
+	}
 }
 
 /* An NMI is still pending when its exit is taken: fetch it, and hand it on. */
@@ -85,89 +97,130 @@ static void deliver_nmi(struct vcpu *vcpu)
 	vmcb->clean &= ~CLEAN_INTERCEPT;
 }
 
-/* Says in common words why the vCPU was left. */
-static void decode_exit(struct vcpu *vcpu)
+/*
+ * A nested page fault while an NMI was being delivered: the exception that the fault becomes must not
+ * swallow it. (Any other event is lost to the exception, as it would be to a second fault.)
+ */
+static void requeue_nmi(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	if ((vmcb->exitintinfo & (EVENT_VALID | EVENT_TYPE)) != (EVENT_VALID | EVENT_NMI))
+		return;
+	vmcb->intercept3 &= ~INTERCEPT_IRET;
+	vmcb->clean &= ~CLEAN_INTERCEPT;
+	vcpu->nmi_pending = true;
+}
+
+/* Exits other than by an instruction's design: nothing of it is done. */
+static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 	struct vcpu_exit *exit = &vcpu->exit;
 
-	exit->length = 0;
+	exit->rip = vmcb->rip;
 	switch ((uint32_t)vmcb->exitcode) {
-	case VMEXIT_VMMCALL:
-		exit->reason = SOCLE_EXIT_HYPERCALL;
-		exit->length = length_of(vmcb, LENGTH_VMMCALL);
-		exit->cpl = vmcb->cpl;
-		return;
-	case VMEXIT_CPUID:
-		exit->reason = SOCLE_EXIT_CPUID;
-		exit->length = length_of(vmcb, LENGTH_CPUID);
-		return;
-	case VMEXIT_MSR:
-		exit->reason = vmcb->exitinfo1 & 1 ? SOCLE_EXIT_MSR_WRITE : SOCLE_EXIT_MSR_READ;
-		exit->length = length_of(vmcb, LENGTH_MSR);
-		return;
 	case VMEXIT_NPF:
-		exit->reason = SOCLE_EXIT_SECOND_LEVEL;
 		exit->address = gpa(vmcb->exitinfo2);
 		exit->write = (vmcb->exitinfo1 & NPF_WRITE) != 0;
-		return;
+		requeue_nmi(vcpu);
+		return SOCLE_EXIT_SECOND_LEVEL;
 	case VMEXIT_NMI:
-		exit->reason = SOCLE_EXIT_NMI;
 		fetch_nmi(vcpu);
-		return;
+		return SOCLE_EXIT_NMI;
 	case VMEXIT_IRET:
-		exit->reason = SOCLE_EXIT_NMI_WINDOW;
 		vmcb->intercept3 &= ~INTERCEPT_IRET;
 		vmcb->clean &= ~CLEAN_INTERCEPT;
-		return;
+		return SOCLE_EXIT_NMI_WINDOW;
 	case VMEXIT_INIT:
-		exit->reason = SOCLE_EXIT_INIT;
 		svm_take_pending();
-		return;
-	case VMEXIT_INVD:
-		exit->reason = SOCLE_EXIT_INVD;
-		exit->length = length_of(vmcb, LENGTH_INVD);
-		return;
+		return SOCLE_EXIT_INIT;
 	case VMEXIT_SHUTDOWN:
-		exit->reason = SOCLE_EXIT_SHUTDOWN;
-		return;
+		return SOCLE_EXIT_SHUTDOWN;
 	case VMEXIT_INVALID:
-		exit->reason = SOCLE_EXIT_ENTRY_FAILURE;
-		return;
+		return SOCLE_EXIT_ENTRY_FAILURE;
+	case VMEXIT_INVLPGA:
+	case VMEXIT_VMRUN:
+	case VMEXIT_VMLOAD ... VMEXIT_SKINIT:
+		return SOCLE_EXIT_REFUSED;
 	default:
-		exit->reason = vmcb->exitcode == VMEXIT_INVLPGA ||
-		                               (vmcb->exitcode >= VMEXIT_VMRUN &&
-		                                vmcb->exitcode <= VMEXIT_SKINIT)
-		                       ? SOCLE_EXIT_REFUSED
-		                       : SOCLE_EXIT_OTHER;
-		return;
+		return SOCLE_EXIT_OTHER;
 	}
 }
 
-void svm_vcpu_enter(struct vcpu *vcpu)
+/* Says in common words why the vCPU was left. */
+static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
+	uint32_t code = (uint32_t)vmcb->exitcode;
 
-	if (__builtin_expect(vcpu->nmi_pending, false))
-		deliver_nmi(vcpu);
-	vmcb->rax = vcpu->regs.rax;
-	vmcb->rip = vcpu->rip;
-	svm_world_switch(&vcpu->regs, vcpu->control_pa.v);
-	vcpu->regs.rax = vmcb->rax;
-	vcpu->rip = vmcb->rip;
-	vmcb->tlb_control = TLB_CONTROL_NONE;
-	vmcb->clean = CLEAN_ALL;
-	vmcb->eventinj = 0;
-	decode_exit(vcpu);
+	if (code == VMEXIT_VMMCALL) {
+		complete_instruction(vcpu, LENGTH_VMMCALL);
+		vcpu->exit.cpl = vmcb->cpl;
+		return SOCLE_EXIT_HYPERCALL;
+	}
+	if (code == VMEXIT_CPUID) {
+		complete_instruction(vcpu, LENGTH_CPUID);
+		return SOCLE_EXIT_CPUID;
+	}
+	if (code == VMEXIT_MSR) {
+		complete_instruction(vcpu, LENGTH_MSR);
+		return vmcb->exitinfo1 & 1 ? SOCLE_EXIT_MSR_WRITE : SOCLE_EXIT_MSR_READ;
+	}
+	if (code == VMEXIT_INVD) {
+		complete_instruction(vcpu, LENGTH_INVD);
+		return SOCLE_EXIT_INVD;
+	}
+	return decode_other(vcpu);
 }
 
-void svm_vcpu_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
+/* The call goes to svm_world.asm, which keeps RSP and RBP only: nothing is saved for nobody. */
+static inline void world_switch(struct vcpu *vcpu)
+{
+	struct vcpu_registers *regs = &vcpu->regs;
+	uint64_t vmcb_pa = vcpu->control_pa.v;
+
+	__asm__ volatile("call svm_world_switch"
+	                 : "+D"(regs), "+a"(vmcb_pa)
+	                 :
+	                 : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+	                   "r15", "cc", "memory");
+}
+
+_Noreturn void svm_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT])
+{
+	uint64_t left = rdtsc();
+
+	for (;;) {
+		struct vcpu *vcpu = cpu->current;
+		struct vmcb *vmcb = vmcb_of(vcpu);
+		enum socle_exit_reason reason;
+
+		if (__builtin_expect(vcpu->nmi_pending, false))
+			deliver_nmi(vcpu);
+		vmcb->rax = vcpu->regs.rax;
+		cpu->hypervisor_cycles += rdtsc() - left;
+		world_switch(vcpu);
+		left = rdtsc();
+		vcpu = cpu->current;
+		vmcb = vmcb_of(vcpu);
+		vcpu->regs.rax = vmcb->rax;
+		vmcb->tlb_control = TLB_CONTROL_NONE;
+		vmcb->clean = CLEAN_ALL;
+		reason = decode_exit(vcpu);
+		vcpu->exits[reason]++;
+		handlers[reason](vcpu);
+	}
+}
+
+void svm_vcpu_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
 {
 	uint64_t event = EVENT_VALID | EVENT_EXCEPTION | vector;
 
 	if (vector == VECTOR_GP || vector == VECTOR_PF)
 		event |= EVENT_ERROR_CODE | (uint64_t)error_code << 32;
 	vmcb_of(vcpu)->eventinj = event;
+	vmcb_of(vcpu)->rip = vcpu->exit.rip;
 }
 
 uint64_t svm_vcpu_read(struct vcpu *vcpu, enum vcpu_register which)
@@ -175,6 +228,8 @@ uint64_t svm_vcpu_read(struct vcpu *vcpu, enum vcpu_register which)
 	const struct vmcb *vmcb = vmcb_of(vcpu);
 
 	switch (which) {
+	case VCPU_RIP:
+		return vmcb->rip;
 	case VCPU_CR0:
 		return vmcb->cr0;
 	case VCPU_CR3:

@@ -7,19 +7,14 @@ default rel
 
 section .text
 
-; void svm_world_switch(struct vcpu_registers *regs, uint64_t vmcb_pa)
-; Runs the vCPU until it exits. GIF is clear before and after. RAX, RSP, RIP and RFLAGS go through the
-; VMCB. FS, GS, TR, LDTR and the syscall registers stay the vCPU's while the hypervisor runs: it uses none.
+; Runs the vCPU until it exits. RDI: struct vcpu_registers; RAX: host-physical address of the VMCB. Keeps
+; RSP and RBP, no other register. GIF is clear before and after. The vCPU's RAX, RSP, RIP and RFLAGS go
+; through the VMCB. FS, GS, TR, LDTR and the syscall registers stay the vCPU's while the hypervisor runs:
+; it uses none.
 global svm_world_switch
 svm_world_switch:
-        push rbx
         push rbp
-        push r12
-        push r13
-        push r14
-        push r15
         push rdi
-        mov rax, rsi
         mov rcx, [rdi + REG_RCX]
         mov rdx, [rdi + REG_RDX]
         mov rbx, [rdi + REG_RBX]
@@ -50,12 +45,7 @@ svm_world_switch:
         mov [rdi + REG_R14], r14
         mov [rdi + REG_R15], r15
         pop qword [rdi + REG_RDI]
-        pop r15
-        pop r14
-        pop r13
-        pop r12
         pop rbp
-        pop rbx
         ret
 
 ; void svm_take_pending(void)

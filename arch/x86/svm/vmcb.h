@@ -33,6 +33,7 @@
 
 #define EVENT_VALID      (1ull << 31)
 #define EVENT_ERROR_CODE (1ull << 11)
+#define EVENT_TYPE       (7ull << 8)
 #define EVENT_NMI        (2ull << 8)
 #define EVENT_EXCEPTION  (3ull << 8)
 
@@ -40,6 +41,7 @@
 #define CLEAN_ALL       0x00000fffu
 #define CLEAN_INTERCEPT (1u << 0)
 #define CLEAN_CR_EFER   (1u << 5)
+#define CLEAN_DR        (1u << 6)
 
 #define VMEXIT_NMI      0x061
 #define VMEXIT_INIT     0x063
@@ -51,6 +53,7 @@
 #define VMEXIT_SHUTDOWN 0x07f
 #define VMEXIT_VMRUN    0x080
 #define VMEXIT_VMMCALL  0x081
+#define VMEXIT_VMLOAD   0x082
 #define VMEXIT_SKINIT   0x086
 #define VMEXIT_NPF      0x400
 #define VMEXIT_INVALID  0xffffffffu /* compare the low 32 bits */

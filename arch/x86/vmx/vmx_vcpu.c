@@ -8,7 +8,6 @@
 #include "hv/log.h"
 #include "hv/panic.h"
 
-bool vmx_world_switch(struct vcpu_registers *regs, bool launched);
 void vmx_world_exit(void);
 
 #define VPID_SERVICE 1
@@ -130,7 +129,6 @@ void vmx_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 	init_host(vcpu->cpu);
 	init_guest(boot, entry);
 	vmx_invalidate_all();
-	vcpu->rip = vcpu->control_rip = entry->rip;
 	vcpu->regs.rsi = entry->rsi;
 	if (__atomic_load_n(&vcpu->cpu->nmi_pending, __ATOMIC_RELAXED))
 		vmx_cpu_nmi(vcpu->cpu); /* it came before there was a VMCS to ask for a window in */
@@ -198,120 +196,148 @@ static void handle_cr_access(struct vcpu *vcpu)
 		vmcs_write(VMCS_CR0_READ_SHADOW,
 			   register_value(vcpu, QUALIFICATION_CR_REGISTER(qualification)));
 	else
-		vmx_vcpu_exception(vcpu, VECTOR_GP, 0);
-}
-
-/* Exits by an instruction: its length is read, so that the common code can go past it. */
-static void decode_instruction(struct vcpu *vcpu, enum socle_exit_reason reason)
-{
-	vcpu->exit.reason = reason;
-	vcpu->exit.length = (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
-}
-
-/* Says in common words why the vCPU was left. */
-static void decode_exit(struct vcpu *vcpu)
-{
-	struct vcpu_exit *exit = &vcpu->exit;
-
-	exit->length = 0;
-	exit->code = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
-	switch (exit->code) {
-	case EXIT_REASON_VMCALL:
-		decode_instruction(vcpu, SOCLE_EXIT_HYPERCALL);
-		exit->cpl = ACCESS_RIGHTS_DPL(vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS));
-		return;
-	case EXIT_REASON_CPUID:
-		decode_instruction(vcpu, SOCLE_EXIT_CPUID);
-		return;
-	case EXIT_REASON_RDMSR:
-		decode_instruction(vcpu, SOCLE_EXIT_MSR_READ);
-		return;
-	case EXIT_REASON_WRMSR:
-		decode_instruction(vcpu, SOCLE_EXIT_MSR_WRITE);
-		return;
-	case EXIT_REASON_XSETBV:
-		decode_instruction(vcpu, SOCLE_EXIT_XSETBV);
-		return;
-	case EXIT_REASON_EPT_VIOLATION:
-		exit->reason = SOCLE_EXIT_SECOND_LEVEL;
-		exit->address = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
-		exit->write = (vmcs_read(VMCS_EXIT_QUALIFICATION) & QUALIFICATION_EPT_WRITE) != 0;
-		requeue_nmi(vcpu);
-		return;
-	case EXIT_REASON_EXCEPTION_OR_NMI: /* no exception is asked for */
-		exit->reason = SOCLE_EXIT_NMI;
-		vmx_cpu_nmi(vcpu->cpu);
-		return;
-	case EXIT_REASON_NMI_WINDOW:
-		exit->reason = SOCLE_EXIT_NMI_WINDOW;
-		open_nmi_window(vcpu);
-		return;
-	case EXIT_REASON_INIT:
-		exit->reason = SOCLE_EXIT_INIT;
-		return;
-	case EXIT_REASON_SIPI:
-		exit->reason = SOCLE_EXIT_SIPI;
-		return;
-	case EXIT_REASON_CR_ACCESS:
-		exit->reason = SOCLE_EXIT_CR_ACCESS;
-		handle_cr_access(vcpu);
-		return;
-	case EXIT_REASON_INVD:
-		decode_instruction(vcpu, SOCLE_EXIT_INVD);
-		return;
-	case EXIT_REASON_GETSEC:
-	case EXIT_REASON_VMCLEAR ... EXIT_REASON_VMXON:
-	case EXIT_REASON_INVEPT:
-	case EXIT_REASON_INVVPID:
-		exit->reason = SOCLE_EXIT_REFUSED;
-		return;
-	case EXIT_REASON_TRIPLE_FAULT:
-		exit->reason = SOCLE_EXIT_SHUTDOWN;
-		return;
-	default:
-		exit->reason = exit->code & EXIT_REASON_ENTRY_FAILURE ? SOCLE_EXIT_ENTRY_FAILURE
-								      : SOCLE_EXIT_OTHER;
-		exit->information = vmcs_read(VMCS_EXIT_QUALIFICATION);
-		return;
-	}
+		vmx_vcpu_fault(vcpu, VECTOR_GP, 0);
 }
 
 /*
- * The common code went past an instruction: what that instruction's end would have done. It ends
- * the shadow of an STI or MOV SS before it, and is single-stepped.
+ * Goes past the instruction that exited: what its end would have done. It ends the shadow of an STI or
+ * MOV SS before it, and is single-stepped.
  */
-static void complete_instruction(struct vcpu *vcpu)
+static inline void complete_instruction(struct vcpu *vcpu)
 {
 	uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 	uint64_t shadow = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
+	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
 
-	vmcs_write(VMCS_GUEST_RIP, vcpu->rip);
+	vcpu->exit.rip = rip;
+	vmcs_write(VMCS_GUEST_RIP, rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
 	if (__builtin_expect((interruptibility & shadow) != 0, false))
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~shadow);
 	if (__builtin_expect((vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0, false))
 		vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, PENDING_DEBUG_BS);
 }
 
-void vmx_vcpu_enter(struct vcpu *vcpu)
+/* Exits other than by an instruction's design: nothing of it is done. */
+static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu *vcpu)
 {
-	if (vcpu->rip != vcpu->control_rip)
-		complete_instruction(vcpu);
-	if (__builtin_expect(!vmx_world_switch(&vcpu->regs, vcpu->launched), false)) {
-		vcpu->exit.reason = SOCLE_EXIT_ENTRY_FAILURE;
-		vcpu->exit.code = VMX_CODE_INSTRUCTION_FAILED;
-		vcpu->exit.information = vmcs_read(VMCS_VM_INSTRUCTION_ERROR);
-		return;
+	struct vcpu_exit *exit = &vcpu->exit;
+
+	exit->rip = vmcs_read(VMCS_GUEST_RIP);
+	switch (exit->code) {
+	case EXIT_REASON_EPT_VIOLATION:
+		exit->address = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+		exit->write = (vmcs_read(VMCS_EXIT_QUALIFICATION) & QUALIFICATION_EPT_WRITE) != 0;
+		requeue_nmi(vcpu);
+		return SOCLE_EXIT_SECOND_LEVEL;
+	case EXIT_REASON_EXCEPTION_OR_NMI: /* no exception is asked for */
+		vmx_cpu_nmi(vcpu->cpu);
+		return SOCLE_EXIT_NMI;
+	case EXIT_REASON_NMI_WINDOW:
+		open_nmi_window(vcpu);
+		return SOCLE_EXIT_NMI_WINDOW;
+	case EXIT_REASON_INIT:
+		return SOCLE_EXIT_INIT;
+	case EXIT_REASON_SIPI:
+		return SOCLE_EXIT_SIPI;
+	case EXIT_REASON_CR_ACCESS:
+		handle_cr_access(vcpu);
+		return SOCLE_EXIT_CR_ACCESS;
+	case EXIT_REASON_GETSEC:
+	case EXIT_REASON_VMCLEAR ... EXIT_REASON_VMXON:
+	case EXIT_REASON_INVEPT:
+	case EXIT_REASON_INVVPID:
+		return SOCLE_EXIT_REFUSED;
+	case EXIT_REASON_TRIPLE_FAULT:
+		return SOCLE_EXIT_SHUTDOWN;
+	default:
+		exit->information = vmcs_read(VMCS_EXIT_QUALIFICATION);
+		return exit->code & EXIT_REASON_ENTRY_FAILURE ? SOCLE_EXIT_ENTRY_FAILURE
+		                                              : SOCLE_EXIT_OTHER;
 	}
-	vcpu->launched = true;
-	vcpu->rip = vcpu->control_rip = vmcs_read(VMCS_GUEST_RIP);
-	decode_exit(vcpu);
 }
 
-void vmx_vcpu_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
+/* Says in common words why the vCPU was left. */
+static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu)
+{
+	uint32_t code = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
+
+	vcpu->exit.code = code;
+	if (code == EXIT_REASON_VMCALL) {
+		complete_instruction(vcpu);
+		vcpu->exit.cpl = ACCESS_RIGHTS_DPL(vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS));
+		return SOCLE_EXIT_HYPERCALL;
+	}
+	if (code == EXIT_REASON_CPUID) {
+		complete_instruction(vcpu);
+		return SOCLE_EXIT_CPUID;
+	}
+	if (code == EXIT_REASON_RDMSR || code == EXIT_REASON_WRMSR) {
+		complete_instruction(vcpu);
+		return code == EXIT_REASON_WRMSR ? SOCLE_EXIT_MSR_WRITE : SOCLE_EXIT_MSR_READ;
+	}
+	if (code == EXIT_REASON_XSETBV) {
+		complete_instruction(vcpu);
+		return SOCLE_EXIT_XSETBV;
+	}
+	if (code == EXIT_REASON_INVD) {
+		complete_instruction(vcpu);
+		return SOCLE_EXIT_INVD;
+	}
+	return decode_other(vcpu);
+}
+
+/*
+ * The call goes to vmx_world.asm, which keeps RSP and RBP only: nothing is saved for nobody. RSP is the
+ * same at each call of a CPU, so the first entry of a VMCS sets the host's RSP for all. False: VMLAUNCH
+ * or VMRESUME failed.
+ */
+static inline bool world_switch(struct vcpu *vcpu)
+{
+	struct vcpu_registers *regs = &vcpu->regs;
+	uint64_t result = vcpu->launched;
+
+	__asm__ volatile("call vmx_world_switch"
+	                 : "+D"(regs), "+a"(result)
+	                 :
+	                 : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+	                   "r15", "cc", "memory");
+	return result != 0;
+}
+
+static enum socle_exit_reason entry_failed(struct vcpu *vcpu)
+{
+	vcpu->exit.rip = vmcs_read(VMCS_GUEST_RIP);
+	vcpu->exit.code = VMX_CODE_INSTRUCTION_FAILED;
+	vcpu->exit.information = vmcs_read(VMCS_VM_INSTRUCTION_ERROR);
+	return SOCLE_EXIT_ENTRY_FAILURE;
+}
+
+_Noreturn void vmx_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT])
+{
+	uint64_t left = rdtsc();
+
+	for (;;) {
+		struct vcpu *vcpu = cpu->current;
+		enum socle_exit_reason reason;
+		bool entered;
+
+		cpu->hypervisor_cycles += rdtsc() - left;
+		entered = world_switch(vcpu);
+		left = rdtsc();
+		vcpu = cpu->current;
+		vcpu->launched = true;
+		reason = __builtin_expect(entered, true) ? decode_exit(vcpu) : entry_failed(vcpu);
+		vcpu->exits[reason]++;
+		handlers[reason](vcpu);
+	}
+}
+
+void vmx_vcpu_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
 {
 	uint32_t event = INTERRUPTION_VALID | INTERRUPTION_EXCEPTION | vector;
 
-	(void)vcpu;
+	vmcs_write(VMCS_GUEST_RIP, vcpu->exit.rip);
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
 	/* Real mode has no error codes, and an entry with one is refused (section 27.2.1.3). */
 	if ((vector == VECTOR_GP || vector == VECTOR_PF) && (vmcs_read(VMCS_GUEST_CR0) & CR0_PE)) {
 		event |= INTERRUPTION_ERROR_CODE;
@@ -330,6 +356,8 @@ uint64_t vmx_vcpu_read(struct vcpu *vcpu, enum vcpu_register which)
 {
 	(void)vcpu;
 	switch (which) {
+	case VCPU_RIP:
+		return vmcs_read(VMCS_GUEST_RIP);
 	case VCPU_CR0:
 		return shadowed(VMCS_GUEST_CR0, VMCS_CR0_READ_SHADOW, CR0_OWNED);
 	case VCPU_CR3:

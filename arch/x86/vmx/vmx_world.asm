@@ -9,22 +9,20 @@ VMCS_HOST_RSP equ 0x6c14                ; vmcs.h
 
 section .text
 
-; bool vmx_world_switch(struct vcpu_registers *regs, bool launched)
-; Runs the vCPU of the current VMCS until it exits; false: VMLAUNCH or VMRESUME failed. RSP, RIP and
-; RFLAGS go through the VMCS. The syscall registers stay the vCPU's while the hypervisor runs: it uses none.
+; Runs the vCPU of the current VMCS until it exits. RDI: struct vcpu_registers; RAX: 0 if the VMCS was
+; never entered. Returns RAX: 0 if VMLAUNCH or VMRESUME failed. Keeps RSP and RBP, no other register. The
+; vCPU's RSP, RIP and RFLAGS go through the VMCS. The syscall registers stay the vCPU's while the
+; hypervisor runs: it uses none.
 global vmx_world_switch
 vmx_world_switch:
-        push rbx
         push rbp
-        push r12
-        push r13
-        push r14
-        push r15
         push rdi
-        mov eax, VMCS_HOST_RSP
-        vmwrite rax, rsp
-        test sil, sil                   ; the loads leave the flags alone
-        mov rax, [rdi + REG_RAX]
+        test eax, eax
+        jnz .load
+        mov ecx, VMCS_HOST_RSP
+        vmwrite rcx, rsp
+        test eax, eax                   ; the loads leave the flags alone
+.load:  mov rax, [rdi + REG_RAX]
         mov rcx, [rdi + REG_RCX]
         mov rdx, [rdi + REG_RDX]
         mov rbx, [rdi + REG_RBX]
@@ -46,8 +44,9 @@ vmx_world_switch:
         vmlaunch
 .failed:
         pop rdi
+        pop rbp
         xor eax, eax
-        jmp vmx_world_return
+        ret
 
 ; Where every exit arrives: VMCS_HOST_RIP. The stack is as it was at the entry.
 global vmx_world_exit
@@ -68,12 +67,6 @@ vmx_world_exit:
         mov [rdi + REG_R14], r14
         mov [rdi + REG_R15], r15
         pop qword [rdi + REG_RDI]
-        mov eax, 1
-vmx_world_return:
-        pop r15
-        pop r14
-        pop r13
-        pop r12
         pop rbp
-        pop rbx
+        mov eax, 1
         ret
