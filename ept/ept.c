@@ -3,32 +3,32 @@
 
 #include "hv/string.h"
 
-#define LEVELS         4
-#define ENTRIES        512
+#define LEVELS	       4
+#define ENTRIES	       512
 #define ADDRESS_LIMIT  (1ull << 48)
 #define ENTRY_ADDRESS  0x000ffffffffff000ull
 #define NPT_PRESENT    (1ull << 0)
 #define NPT_WRITE      (1ull << 1)
 #define NPT_USER       (1ull << 2)
-#define NPT_PWT        (1ull << 3)
-#define NPT_PCD        (1ull << 4)
+#define NPT_PWT	       (1ull << 3)
+#define NPT_PCD	       (1ull << 4)
 #define NPT_LARGE      (1ull << 7)
-#define NPT_NX         (1ull << 63)
+#define NPT_NX	       (1ull << 63)
 #define EPT_TYPE_SHIFT 3
 #define EPT_LARGE      (1ull << 7)
 
 const struct ept_format ept_format_ept = {
-        .present_mask = EPT_ALL,
-        .table = EPT_ALL,
-        .access_mask = EPT_ALL,
-        .access = {0, 1, 2, 3, 4, 5, 6, 7},
-        .type_mask = 7ull << EPT_TYPE_SHIFT,
-        .type = {[MEMORY_UC] = (uint64_t)MEMORY_UC << EPT_TYPE_SHIFT,
-                 [MEMORY_WC] = (uint64_t)MEMORY_WC << EPT_TYPE_SHIFT,
-                 [MEMORY_WT] = (uint64_t)MEMORY_WT << EPT_TYPE_SHIFT,
-                 [MEMORY_WP] = (uint64_t)MEMORY_WP << EPT_TYPE_SHIFT,
-                 [MEMORY_WB] = (uint64_t)MEMORY_WB << EPT_TYPE_SHIFT},
-        .large = EPT_LARGE,
+	.present_mask = EPT_ALL,
+	.table = EPT_ALL,
+	.access_mask = EPT_ALL,
+	.access = {0, 1, 2, 3, 4, 5, 6, 7},
+	.type_mask = 7ull << EPT_TYPE_SHIFT,
+	.type = {[MEMORY_UC] = (uint64_t)MEMORY_UC << EPT_TYPE_SHIFT,
+		 [MEMORY_WC] = (uint64_t)MEMORY_WC << EPT_TYPE_SHIFT,
+		 [MEMORY_WT] = (uint64_t)MEMORY_WT << EPT_TYPE_SHIFT,
+		 [MEMORY_WP] = (uint64_t)MEMORY_WP << EPT_TYPE_SHIFT,
+		 [MEMORY_WB] = (uint64_t)MEMORY_WB << EPT_TYPE_SHIFT},
+	.large = EPT_LARGE,
 };
 
 /*
@@ -36,24 +36,20 @@ const struct ept_format ept_format_ept = {
  * that ask for less than the PAT's first entries give are left to them.
  */
 const struct ept_format ept_format_npt = {
-        .present_mask = NPT_PRESENT,
-        .table = NPT_PRESENT | NPT_WRITE | NPT_USER,
-        .access_mask = NPT_PRESENT | NPT_USER | NPT_WRITE | NPT_NX,
-        .access = {0,
-                   NPT_PRESENT | NPT_USER | NPT_NX,
-                   NPT_PRESENT | NPT_USER | NPT_WRITE | NPT_NX,
-                   NPT_PRESENT | NPT_USER | NPT_WRITE | NPT_NX,
-                   NPT_PRESENT | NPT_USER,
-                   NPT_PRESENT | NPT_USER,
-                   NPT_PRESENT | NPT_USER | NPT_WRITE,
-                   NPT_PRESENT | NPT_USER | NPT_WRITE},
-        .type_mask = NPT_PCD | NPT_PWT,
-        .type = {[MEMORY_UC] = NPT_PCD | NPT_PWT,
-                 [MEMORY_WC] = NPT_PCD,
-                 [MEMORY_WT] = NPT_PWT,
-                 [MEMORY_WP] = NPT_PWT,
-                 [MEMORY_WB] = 0},
-        .large = NPT_LARGE,
+	.present_mask = NPT_PRESENT,
+	.table = NPT_PRESENT | NPT_WRITE | NPT_USER,
+	.access_mask = NPT_PRESENT | NPT_USER | NPT_WRITE | NPT_NX,
+	.access = {0, NPT_PRESENT | NPT_USER | NPT_NX, NPT_PRESENT | NPT_USER | NPT_WRITE | NPT_NX,
+		   NPT_PRESENT | NPT_USER | NPT_WRITE | NPT_NX, NPT_PRESENT | NPT_USER,
+		   NPT_PRESENT | NPT_USER, NPT_PRESENT | NPT_USER | NPT_WRITE,
+		   NPT_PRESENT | NPT_USER | NPT_WRITE},
+	.type_mask = NPT_PCD | NPT_PWT,
+	.type = {[MEMORY_UC] = NPT_PCD | NPT_PWT,
+		 [MEMORY_WC] = NPT_PCD,
+		 [MEMORY_WT] = NPT_PWT,
+		 [MEMORY_WP] = NPT_PWT,
+		 [MEMORY_WB] = 0},
+	.large = NPT_LARGE,
 };
 
 void *page_arena_take(struct page_arena *arena, hpa_t *physical)
@@ -101,7 +97,7 @@ static uint64_t address_of(uint64_t entry, unsigned level)
 }
 
 enum ept_error ept_init(struct ept *ept, const struct ept_format *format, struct page_arena *arena,
-                        bool pages_1g)
+			bool pages_1g)
 {
 	*ept = (struct ept){.format = format, .arena = arena, .pages_1g = pages_1g};
 	return page_arena_take(arena, &ept->root) != NULL ? EPT_OK : EPT_NO_PAGE;
@@ -132,7 +128,8 @@ static enum ept_error split(struct ept *ept, uint64_t *entry, unsigned level)
 }
 
 /* True if a leaf at this level fits the rest of a range. */
-static bool leaf_fits(const struct ept *ept, unsigned level, uint64_t from, uint64_t to, uint64_t bytes)
+static bool leaf_fits(const struct ept *ept, unsigned level, uint64_t from, uint64_t to,
+		      uint64_t bytes)
 {
 	uint64_t size = level_bytes(level);
 
@@ -142,11 +139,11 @@ static bool leaf_fits(const struct ept *ept, unsigned level, uint64_t from, uint
 }
 
 /*
- * Finds the entry for an address at the highest level, from `highest` down, where a leaf fits or the
- * lowest table is reached; makes and splits tables on the way. A table that exists stays.
+ * Finds the entry for an address at the highest level, from `highest` down, where a leaf fits or
+ * the lowest table is reached; makes and splits tables on the way. A table that exists stays.
  */
 static enum ept_error descend(struct ept *ept, uint64_t from, uint64_t to, uint64_t bytes,
-                              uint64_t **found, unsigned *found_level)
+			      uint64_t **found, unsigned *found_level)
 {
 	hpa_t table = ept->root;
 	unsigned level = LEVELS;
@@ -179,7 +176,7 @@ static bool is_valid_range(uint64_t from, uint64_t to, uint64_t bytes, uint64_t 
 
 /* Sets the leaves of a range; leaf 0 unmaps. */
 static enum ept_error set_range(struct ept *ept, uint64_t from, uint64_t to, uint64_t bytes,
-                                uint64_t leaf)
+				uint64_t leaf)
 {
 	if (!is_valid_range(from, to, bytes, PAGE_BYTES))
 		return EPT_BAD_ADDRESS;
@@ -192,8 +189,8 @@ static enum ept_error set_range(struct ept *ept, uint64_t from, uint64_t to, uin
 			return error;
 		size = level_bytes(level);
 		__atomic_store_n(entry,
-		                 leaf == 0 ? 0 : to | leaf | (level > 1 ? ept->format->large : 0),
-		                 __ATOMIC_RELEASE);
+				 leaf == 0 ? 0 : to | leaf | (level > 1 ? ept->format->large : 0),
+				 __ATOMIC_RELEASE);
 		from += size;
 		to += size;
 		bytes -= size;
@@ -202,10 +199,10 @@ static enum ept_error set_range(struct ept *ept, uint64_t from, uint64_t to, uin
 }
 
 enum ept_error ept_map(struct ept *ept, gpa_t from, hpa_t to, uint64_t bytes, uint32_t access,
-                       enum memory_type type)
+		       enum memory_type type)
 {
 	return set_range(ept, from.v, to.v, bytes,
-	                 ept->format->access[access & EPT_ALL] | ept->format->type[type & 7]);
+			 ept->format->access[access & EPT_ALL] | ept->format->type[type & 7]);
 }
 
 enum ept_error ept_unmap(struct ept *ept, gpa_t from, uint64_t bytes)
@@ -252,7 +249,7 @@ enum ept_error ept_hole(struct ept *ept, gpa_t from, uint64_t bytes)
 bool ept_lookup(const struct ept *ept, gpa_t at, struct ept_leaf *leaf)
 {
 	static const enum memory_type types[] = {MEMORY_UC, MEMORY_WC, MEMORY_WP, MEMORY_WT,
-	                                         MEMORY_WB};
+						 MEMORY_WB};
 	hpa_t table = ept->root;
 
 	if (at.v >= ADDRESS_LIMIT)
@@ -267,8 +264,8 @@ bool ept_lookup(const struct ept *ept, gpa_t at, struct ept_leaf *leaf)
 			const struct ept_format *format = ept->format;
 
 			*leaf = (struct ept_leaf){
-			        .address = hpa(address_of(entry, level) + at.v % size),
-			        .bytes = size,
+				.address = hpa(address_of(entry, level) + at.v % size),
+				.bytes = size,
 			};
 			for (uint32_t i = EPT_ALL; i != 0 && leaf->access == 0; i--)
 				if ((entry & format->access_mask) == format->access[i])

@@ -21,11 +21,11 @@ enum ept_access {
 
 /* How a vendor writes an entry. */
 struct ept_format {
-	uint64_t present_mask; /* an entry with none of these bits maps nothing */
-	uint64_t table;        /* bits of an entry that points to a table */
+	uint64_t present_mask;		 /* an entry with none of these bits maps nothing */
+	uint64_t table;			 /* bits of an entry that points to a table */
 	uint64_t access_mask, access[8]; /* bits for enum ept_access */
-	uint64_t type_mask, type[8];     /* bits for enum memory_type */
-	uint64_t large;        /* the entry is a leaf although it is not at the lowest level */
+	uint64_t type_mask, type[8];	 /* bits for enum memory_type */
+	uint64_t large; /* the entry is a leaf although it is not at the lowest level */
 };
 
 extern const struct ept_format ept_format_ept;
@@ -54,15 +54,15 @@ enum ept_error { EPT_OK = 0, EPT_NO_PAGE = -1, EPT_BAD_ADDRESS = -2, EPT_BUSY = 
 
 /* A leaf, as ept_lookup() finds it. */
 struct ept_leaf {
-	hpa_t address;     /* what the looked-up address is mapped to */
-	uint64_t bytes;    /* size of the leaf */
-	uint32_t access;   /* enum ept_access */
+	hpa_t address;	 /* what the looked-up address is mapped to */
+	uint64_t bytes;	 /* size of the leaf */
+	uint32_t access; /* enum ept_access */
 	enum memory_type type;
 };
 
 /* Makes an empty table. EPT_NO_PAGE: the arena is empty. */
 enum ept_error ept_init(struct ept *ept, const struct ept_format *format, struct page_arena *arena,
-                        bool pages_1g);
+			bool pages_1g);
 
 /*
  * Maps [from, from + bytes) to [to, to + bytes) with the largest leaves that alignment allows,
@@ -72,14 +72,14 @@ enum ept_error ept_init(struct ept *ept, const struct ept_format *format, struct
  * EPT_BAD_ADDRESS: they are not. EPT_NO_PAGE: the arena ran out; the range is mapped in part.
  */
 enum ept_error ept_map(struct ept *ept, gpa_t from, hpa_t to, uint64_t bytes, uint32_t access,
-                       enum memory_type type);
+		       enum memory_type type);
 
 /* Unmaps a range, under the same rules. */
 enum ept_error ept_unmap(struct ept *ept, gpa_t from, uint64_t bytes);
 
 /*
- * Makes the 2 MiB aligned range read as ones; it can be neither written nor executed. All holes of a
- * table share one page of ones and one table.
+ * Makes the 2 MiB aligned range read as ones; it can be neither written nor executed. All holes of
+ * a table share one page of ones and one table.
  */
 enum ept_error ept_hole(struct ept *ept, gpa_t from, uint64_t bytes);
 

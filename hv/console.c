@@ -4,14 +4,15 @@
 #include "arch/x86/asm.h"
 
 /* 16550 registers (National Semiconductor PC16550D, table II), as offsets from the base port. */
-#define UART_THR        0
-#define UART_IER        1
-#define UART_LCR        3
-#define UART_LSR        5
-#define UART_LCR_DLAB   0x80
-#define UART_LCR_8N1    0x03
-#define UART_LSR_THRE   0x20
-#define UART_WAIT_LIMIT 100000 /* polls before a character is given up: a UART that is not there */
+#define UART_THR	0
+#define UART_IER	1
+#define UART_LCR	3
+#define UART_LSR	5
+#define UART_LCR_DLAB	0x80
+#define UART_LCR_8N1	0x03
+#define UART_LSR_THRE	0x20
+#define UART_WAIT_LIMIT 100000 /* polls before a character is given up: a UART that is not there   \
+				*/
 
 #define COLOR_TEXT 0x00c0c0c0
 #define COLOR_BACK 0x00000000
@@ -45,7 +46,8 @@ static void screen_clear_row(uint32_t at)
 			screen_pixels[(uint64_t)y * screen->stride + x] = COLOR_BACK;
 }
 
-/* At the bottom the text starts over at the top: a framebuffer is too slow to read for scrolling. */
+/* At the bottom the text starts over at the top: a framebuffer is too slow to read for scrolling.
+ */
 static void screen_newline(void)
 {
 	column = 0;
@@ -73,12 +75,12 @@ static void screen_put(char c)
 	for (uint32_t y = 0; y < GLYPH_HEIGHT; y++)
 		for (uint32_t x = 0; x < GLYPH_WIDTH; x++)
 			screen_pixels[at + y * screen->stride + x] =
-			        glyph[y] & (0x80 >> x) ? COLOR_TEXT : COLOR_BACK;
+				glyph[y] & (0x80 >> x) ? COLOR_TEXT : COLOR_BACK;
 	column++;
 }
 
 void console_open(uint32_t serial_port, const struct boot_framebuffer *framebuffer,
-                  volatile uint32_t *pixels)
+		  volatile uint32_t *pixels)
 {
 	serial = (uint16_t)serial_port;
 	if (serial != 0)

@@ -13,7 +13,7 @@
  * is mapped, or NULL.
  */
 void console_open(uint32_t serial_port, const struct boot_framebuffer *framebuffer,
-                  volatile uint32_t *pixels);
+		  volatile uint32_t *pixels);
 
 /* Writes go nowhere from here on. */
 void console_close(void);

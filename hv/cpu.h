@@ -7,7 +7,7 @@
 #include "hv/layout.h"
 
 #define CPU_GDT_ENTRIES 5
-#define CPU_TSS_BYTES   104
+#define CPU_TSS_BYTES	104
 
 struct cpu {
 	uint64_t gdt[CPU_GDT_ENTRIES];
@@ -24,7 +24,8 @@ struct cpu {
 	uint64_t hypervisor_cycles;
 	uint64_t hypercalls_denied;
 
-	/* Stack for double faults, NMIs and machine checks where the vendor reloads TR on an exit. */
+	/* Stack for double faults, NMIs and machine checks where the vendor reloads TR on an exit.
+	 */
 	uint8_t emergency_stack[4096] __attribute__((aligned(16)));
 };
 

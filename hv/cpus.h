@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The CPUs in root mode, numbered from 0 without gaps. The set does not change once it is complete. */
+/* The CPUs in root mode, numbered from 0 without gaps. The set does not change once it is complete.
+ */
 #ifndef HV_CPUS_H
 #define HV_CPUS_H
 

@@ -16,7 +16,7 @@ static void put(struct output *out, char c)
 }
 
 static void put_padded(struct output *out, const char *text, size_t length, unsigned width,
-                       char padding)
+		       char padding)
 {
 	for (size_t i = length; i < width; i++)
 		put(out, padding);
@@ -25,7 +25,7 @@ static void put_padded(struct output *out, const char *text, size_t length, unsi
 }
 
 static void put_number(struct output *out, uint64_t value, bool negative, unsigned base,
-                       unsigned width, char padding)
+		       unsigned width, char padding)
 {
 	char digits[24];
 	size_t at = sizeof(digits);
@@ -83,13 +83,13 @@ size_t format_text_v(char *buffer, size_t bytes, const char *format, va_list arg
 			int64_t v = wide ? va_arg(arguments, int64_t) : va_arg(arguments, int);
 
 			put_number(&out, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0, 10, width,
-			           padding);
+				   padding);
 			break;
 		}
 		case 'u':
 		case 'x': {
-			uint64_t v = wide ? va_arg(arguments, uint64_t)
-			                  : va_arg(arguments, unsigned);
+			uint64_t v =
+				wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned);
 
 			put_number(&out, v, false, *format == 'u' ? 10 : 16, width, padding);
 			break;

@@ -14,29 +14,29 @@ void hypercall_init(const struct boot_info *boot, uint64_t features)
 {
 	root_key = boot->root_key;
 	general = (struct socle_info_general){
-	        .abi_version = SOCLE_ABI_VERSION,
-	        .vendor = boot->vendor,
-	        .hypervisor_version = SOCLE_VERSION_PACK(SOCLE_VERSION_MAJOR, SOCLE_VERSION_MINOR,
-	                                                 SOCLE_VERSION_PATCH),
-	        .features = features,
-	        .cpus_online = cpus_online(),
-	        .cpus_found = boot->cpus_found,
-	        .tsc_hz = boot->tsc_hz,
-	        .boot_tsc = boot->boot_tsc,
+		.abi_version = SOCLE_ABI_VERSION,
+		.vendor = boot->vendor,
+		.hypervisor_version = SOCLE_VERSION_PACK(SOCLE_VERSION_MAJOR, SOCLE_VERSION_MINOR,
+							 SOCLE_VERSION_PATCH),
+		.features = features,
+		.cpus_online = cpus_online(),
+		.cpus_found = boot->cpus_found,
+		.tsc_hz = boot->tsc_hz,
+		.boot_tsc = boot->boot_tsc,
 	};
 	memory = (struct socle_info_memory){
-	        .pool_base = boot->pool_base,
-	        .pool_bytes = boot->pool_bytes,
-	        .pool_free_bytes = boot->pool_bytes,
-	        .hypervisor_base = boot->base,
-	        .hypervisor_bytes = boot->bytes,
-	        .log_bytes = LOG_RING_BYTES,
+		.pool_base = boot->pool_base,
+		.pool_bytes = boot->pool_bytes,
+		.pool_free_bytes = boot->pool_bytes,
+		.hypervisor_base = boot->base,
+		.hypervisor_bytes = boot->bytes,
+		.log_bytes = LOG_RING_BYTES,
 	};
 }
 
 /*
- * The handlers take their arguments from RDX R10 R8 R9. Where they succeed they set all the registers
- * of the reply; where they fail they set none.
+ * The handlers take their arguments from RDX R10 R8 R9. Where they succeed they set all the
+ * registers of the reply; where they fail they set none.
  */
 static inline void set_reply(struct vcpu_registers *regs, const uint64_t word[6])
 {
@@ -115,10 +115,10 @@ static int64_t call_poke(struct vcpu_registers *regs)
 }
 
 static int64_t (*const handlers[SOCLE_CALL_COUNT])(struct vcpu_registers *regs) = {
-        [SOCLE_CALL_INFO] = call_info,
-        [SOCLE_CALL_LOG_READ] = call_log_read,
-        [SOCLE_CALL_STATS_READ] = call_stats_read,
-        [SOCLE_CALL_POKE] = call_poke,
+	[SOCLE_CALL_INFO] = call_info,
+	[SOCLE_CALL_LOG_READ] = call_log_read,
+	[SOCLE_CALL_STATS_READ] = call_stats_read,
+	[SOCLE_CALL_POKE] = call_poke,
 };
 
 /* Counts a refused call; the 1st, 2nd, 4th, 8th, ... of a CPU is logged. */
@@ -130,9 +130,9 @@ static __attribute__((noinline)) void deny(struct vcpu *vcpu)
 
 	if ((count & (count - 1)) == 0)
 		log_warning("CPU %u: hypercall %llx %s; %llu refused so far", cpu->index,
-		            (unsigned long long)vcpu->regs.rax,
-		            wrong_ring ? "not from ring 3" : "with a wrong key",
-		            (unsigned long long)count);
+			    (unsigned long long)vcpu->regs.rax,
+			    wrong_ring ? "not from ring 3" : "with a wrong key",
+			    (unsigned long long)count);
 	vcpu->regs.rax = (uint64_t)(wrong_ring ? SOCLE_ERROR_RING : SOCLE_ERROR_KEY);
 }
 

@@ -12,7 +12,7 @@
 #ifndef HV_LAYOUT_H
 #define HV_LAYOUT_H
 
-#define HV_BASE             0xffffffff80000000
+#define HV_BASE		    0xffffffff80000000
 #define HV_FRAMEBUFFER_BASE 0xffffffffc0000000
 
 #define HV_MAX_CPUS 256

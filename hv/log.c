@@ -61,11 +61,11 @@ void log_line(enum log_level level, const char *format, ...)
 	if (level > log_limit)
 		return;
 	length = format_text(line, sizeof(line), "[%5llu.%06llu] %s",
-	                     (unsigned long long)(time / 1000000),
-	                     (unsigned long long)(time % 1000000),
-	                     level == LOG_ERROR     ? "error: "
-	                     : level == LOG_WARNING ? "warning: "
-	                                            : "");
+			     (unsigned long long)(time / 1000000),
+			     (unsigned long long)(time % 1000000),
+			     level == LOG_ERROR	    ? "error: "
+			     : level == LOG_WARNING ? "warning: "
+						    : "");
 	va_start(arguments, format);
 	length += format_text_v(line + length, sizeof(line) - 1 - length, format, arguments);
 	va_end(arguments);

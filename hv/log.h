@@ -27,7 +27,8 @@ void log_append(struct log *log, const char *text, size_t bytes);
  */
 uint64_t log_copy(const struct log *log, uint64_t position, struct socle_log_chunk *chunk);
 
-/* Sets what is logged (levels up to this one) and how ticks become the time that lines begin with. */
+/* Sets what is logged (levels up to this one) and how ticks become the time that lines begin with.
+ */
 void log_init(enum log_level level, uint64_t tsc_hz, uint64_t boot_tsc);
 
 /* Formats a line, appends it with the time and a newline to the one log. Any CPU, no lock held. */
@@ -39,9 +40,9 @@ void log_text(const char *text, size_t bytes);
 /* log_copy() of the one log. */
 uint64_t log_read(uint64_t position, struct socle_log_chunk *chunk);
 
-#define log_error(...)   log_line(LOG_ERROR, __VA_ARGS__)
+#define log_error(...)	 log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
-#define log_info(...)    log_line(LOG_INFO, __VA_ARGS__)
-#define log_debug(...)   log_line(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...)	 log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)	 log_line(LOG_DEBUG, __VA_ARGS__)
 
 #endif

@@ -39,8 +39,8 @@ static void set_step(int step)
 static void prepare_cpus(const struct boot_info *boot)
 {
 	for (uint32_t i = 0; i < boot->cpu_count; i++) {
-		struct cpu *cpu = (struct cpu *)(boot->cpu_areas + i * HV_CPU_AREA_BYTES +
-		                                 HV_CPU_STACK_END);
+		struct cpu *cpu =
+			(struct cpu *)(boot->cpu_areas + i * HV_CPU_AREA_BYTES + HV_CPU_STACK_END);
 
 		cpu->index = i;
 		cpu->apic_id = boot->cpu[i].apic_id;
@@ -58,8 +58,9 @@ static void prepare(struct boot_info *boot)
 	log_init((enum log_level)boot->log_level, boot->tsc_hz, boot->boot_tsc);
 	log_text(boot->log, boot->log_bytes);
 	arch = boot->vendor == SOCLE_VENDOR_SVM ? &svm_ops : &vmx_ops;
-	log_info("hypervisor: %llu KiB at %llx, back end %s", (unsigned long long)boot->bytes / 1024,
-	         (unsigned long long)boot->base, arch->name);
+	log_info("hypervisor: %llu KiB at %llx, back end %s",
+		 (unsigned long long)boot->bytes / 1024, (unsigned long long)boot->base,
+		 arch->name);
 	prepare_cpus(boot);
 }
 
@@ -110,6 +111,15 @@ static void gather(struct boot_info *boot, struct cpu *cpu)
 	log_info("root mode: %u of %u CPUs", cpus_online(), boot->cpus_found);
 }
 
+/* Fails on purpose, if socle.conf says so. */
+static void selftest(const struct boot_info *boot)
+{
+	if (boot->selftest == SELFTEST_EXCEPTION)
+		__asm__ volatile("ud2");
+	if (boot->selftest == SELFTEST_PANIC)
+		panic("selftest = panic in socle.conf");
+}
+
 /*
  * Every CPU's first C function. boot is in the hypervisor's memory; index is the CPU's place in
  * boot->cpu. Interrupts are off and stay off.
@@ -130,10 +140,11 @@ void hv_start(struct boot_info *boot, uint32_t index)
 		if (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC)
 			features |= SOCLE_FEATURE_X2APIC;
 		hypercall_init(boot, features);
+		selftest(boot);
 		log_info("service VM: pool %llu MiB at %llx, entry %llx",
-		         (unsigned long long)boot->pool_bytes >> 20,
-		         (unsigned long long)boot->pool_base,
-		         (unsigned long long)boot->service_boot_cpu.rip);
+			 (unsigned long long)boot->pool_bytes >> 20,
+			 (unsigned long long)boot->pool_base,
+			 (unsigned long long)boot->service_boot_cpu.rip);
 		panic_console_close();
 		set_step(STEP_GO);
 	} else {

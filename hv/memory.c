@@ -11,9 +11,9 @@ void memory_init(const struct boot_info *boot)
 	base = boot->base;
 	end = boot->base + boot->bytes;
 	arena = (struct page_arena){
-	        .virtual = boot->arena - boot->base + HV_BASE,
-	        .physical = hpa(boot->arena),
-	        .count = (boot->arena_end - boot->arena) / PAGE_BYTES,
+		.virtual = boot->arena - boot->base + HV_BASE,
+		.physical = hpa(boot->arena),
+		.count = (boot->arena_end - boot->arena) / PAGE_BYTES,
 	};
 }
 

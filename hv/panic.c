@@ -7,11 +7,11 @@
 #include "hv/string.h"
 #include "hv/symbols.h"
 
-#define TRACE_LIMIT      16
-#define PORT_RESET       0xcf9
-#define PORT_KEYBOARD    0x64
-#define KEYBOARD_RESET   0xfe
-#define RESET_FULL       0x0e
+#define TRACE_LIMIT	  16
+#define PORT_RESET	  0xcf9
+#define PORT_KEYBOARD	  0x64
+#define KEYBOARD_RESET	  0xfe
+#define RESET_FULL	  0x0e
 #define RESET_DELAY_TICKS 2000000000ull /* how long the message stays before the reset */
 
 static const struct boot_info *boot_info;
@@ -43,7 +43,7 @@ void panic_console_open(void)
 	if (boot_info->framebuffer_pdpte != 0) {
 		*(volatile uint64_t *)boot_info->framebuffer_link = boot_info->framebuffer_pdpte;
 		pixels = (volatile uint32_t *)(HV_FRAMEBUFFER_BASE +
-		                               boot_info->framebuffer.base % LARGE_PAGE_BYTES);
+					       boot_info->framebuffer.base % LARGE_PAGE_BYTES);
 	}
 	console_open(boot_info->serial_port, &boot_info->framebuffer, pixels);
 }

@@ -23,7 +23,8 @@ void panic_console_close(void);
 _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void panic_exception(const struct exception_frame *frame);
 
-/* Resets the machine: the FADT's reset register, port 0xcf9, the keyboard controller, a triple fault. */
+/* Resets the machine: the FADT's reset register, port 0xcf9, the keyboard controller, a triple
+ * fault. */
 _Noreturn void machine_reset(void);
 
 #define hv_assert(condition)                                                                       \

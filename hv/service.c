@@ -24,7 +24,8 @@ void service_memory_init(const struct boot_info *boot, bool pages_1g)
 	uint64_t at = 0, end;
 
 	hv_assert(ept_init(&service_memory, arch->ept_format, memory_arena(), pages_1g) == EPT_OK);
-	/* With nested paging the MTRRs keep their meaning; with EPT the leaf's type replaces them. */
+	/* With nested paging the MTRRs keep their meaning; with EPT the leaf's type replaces them.
+	 */
 	if (boot->vendor == SOCLE_VENDOR_VMX)
 		mtrr_read(&mtrr);
 	for (; at < boot->physical_limit; at = end) {
@@ -61,9 +62,9 @@ static void handle_second_level(struct vcpu *vcpu)
 	if (__atomic_load_n(&refused_logged, __ATOMIC_RELAXED) < REFUSED_LOG_LIMIT) {
 		__atomic_fetch_add(&refused_logged, 1, __ATOMIC_RELAXED);
 		log_warning("service VM: refused %s at %llx, rip %llx",
-		            vcpu->exit.write ? "a write" : "an access",
-		            (unsigned long long)vcpu->exit.address.v,
-		            (unsigned long long)vcpu->exit.rip);
+			    vcpu->exit.write ? "a write" : "an access",
+			    (unsigned long long)vcpu->exit.address.v,
+			    (unsigned long long)vcpu->exit.rip);
 	}
 	arch->vcpu_fault(vcpu, VECTOR_GP, 0);
 }
@@ -145,26 +146,26 @@ static void handle_unexpected(struct vcpu *vcpu)
 }
 
 const vcpu_handler service_handlers[SOCLE_EXIT_COUNT] = {
-        [SOCLE_EXIT_CPUID] = guest_cpuid,
-        [SOCLE_EXIT_HYPERCALL] = hypercall,
-        [SOCLE_EXIT_XSETBV] = handle_xsetbv,
-        [SOCLE_EXIT_MSR_READ] = handle_msr_read,
-        [SOCLE_EXIT_MSR_WRITE] = handle_msr_write,
-        [SOCLE_EXIT_SECOND_LEVEL] = handle_second_level,
-        [SOCLE_EXIT_NMI] = handle_nothing,
-        [SOCLE_EXIT_NMI_WINDOW] = handle_nothing,
-        [SOCLE_EXIT_INIT] = handle_init,
-        [SOCLE_EXIT_SIPI] = handle_init,
-        [SOCLE_EXIT_CR_ACCESS] = handle_nothing,
-        [SOCLE_EXIT_INVD] = handle_invd,
-        [SOCLE_EXIT_REFUSED] = handle_refused,
-        [SOCLE_EXIT_SHUTDOWN] = handle_shutdown,
-        [SOCLE_EXIT_INTERRUPT] = handle_unexpected,
-        [SOCLE_EXIT_EXCEPTION] = handle_unexpected,
-        [SOCLE_EXIT_HLT] = handle_unexpected,
-        [SOCLE_EXIT_IO] = handle_unexpected,
-        [SOCLE_EXIT_ENTRY_FAILURE] = handle_entry_failure,
-        [SOCLE_EXIT_OTHER] = handle_unexpected,
+	[SOCLE_EXIT_CPUID] = guest_cpuid,
+	[SOCLE_EXIT_HYPERCALL] = hypercall,
+	[SOCLE_EXIT_XSETBV] = handle_xsetbv,
+	[SOCLE_EXIT_MSR_READ] = handle_msr_read,
+	[SOCLE_EXIT_MSR_WRITE] = handle_msr_write,
+	[SOCLE_EXIT_SECOND_LEVEL] = handle_second_level,
+	[SOCLE_EXIT_NMI] = handle_nothing,
+	[SOCLE_EXIT_NMI_WINDOW] = handle_nothing,
+	[SOCLE_EXIT_INIT] = handle_init,
+	[SOCLE_EXIT_SIPI] = handle_init,
+	[SOCLE_EXIT_CR_ACCESS] = handle_nothing,
+	[SOCLE_EXIT_INVD] = handle_invd,
+	[SOCLE_EXIT_REFUSED] = handle_refused,
+	[SOCLE_EXIT_SHUTDOWN] = handle_shutdown,
+	[SOCLE_EXIT_INTERRUPT] = handle_unexpected,
+	[SOCLE_EXIT_EXCEPTION] = handle_unexpected,
+	[SOCLE_EXIT_HLT] = handle_unexpected,
+	[SOCLE_EXIT_IO] = handle_unexpected,
+	[SOCLE_EXIT_ENTRY_FAILURE] = handle_entry_failure,
+	[SOCLE_EXIT_OTHER] = handle_unexpected,
 };
 
 _Noreturn void service_run(struct cpu *cpu)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A ticket-less spin lock. The hypervisor runs with interrupts off; sections are a few lines long. */
+/* A ticket-less spin lock. The hypervisor runs with interrupts off; sections are a few lines long.
+ */
 #ifndef HV_SPINLOCK_H
 #define HV_SPINLOCK_H
 

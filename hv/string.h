@@ -16,6 +16,6 @@ int memcmp(const void *a, const void *b, size_t bytes);
  */
 size_t format_text_v(char *buffer, size_t bytes, const char *format, va_list arguments);
 size_t format_text(char *buffer, size_t bytes, const char *format, ...)
-        __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 
 #endif

@@ -31,8 +31,8 @@ static inline gpa_t gpa(uint64_t v)
 #define MIB(n) ((uint64_t)(n) << 20)
 #define GIB(n) ((uint64_t)(n) << 30)
 
-#define PAGE_SHIFT 12
-#define PAGE_BYTES KIB(4)
+#define PAGE_SHIFT	 12
+#define PAGE_BYTES	 KIB(4)
 #define LARGE_PAGE_BYTES MIB(2)
 
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))

@@ -36,7 +36,7 @@ struct arch_ops {
 	 * `memory`, beginning at entry in 64-bit mode. vcpu->control is a zeroed page.
 	 */
 	void (*service_init)(struct vcpu *vcpu, const struct boot_info *boot,
-	                     const struct boot_service_entry *entry, const struct ept *memory);
+			     const struct boot_service_entry *entry, const struct ept *memory);
 
 	/*
 	 * Runs cpu->current until it exits, calls the handler of the exit's reason, and so on for
@@ -44,7 +44,7 @@ struct arch_ops {
 	 * handler is called: RIP is past it.
 	 */
 	void (*cpu_run)(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT])
-	        __attribute__((noreturn));
+		__attribute__((noreturn));
 
 	/*
 	 * Makes the next entry raise a fault, at the instruction that exited, as if it had not been

@@ -7,7 +7,7 @@
 #include "hv/panic.h"
 #include "hv/string.h"
 
-#define VECTORS        32
+#define VECTORS	       32
 #define GATE_INTERRUPT 0x8e
 #define IST_EMERGENCY  1
 #define GDT_CODE64     0x00af9b000000ffffull
@@ -45,12 +45,12 @@ static void fill_idt(bool have_ist)
 		bool own_stack = i == VECTOR_NMI || i == VECTOR_DF || i == VECTOR_MC;
 
 		idt[i] = (struct gate){
-		        .offset_low = (uint16_t)entry,
-		        .selector = HV_SELECTOR_CODE,
-		        .ist = have_ist && own_stack ? IST_EMERGENCY : 0,
-		        .type = GATE_INTERRUPT,
-		        .offset_middle = (uint16_t)(entry >> 16),
-		        .offset_high = (uint32_t)(entry >> 32),
+			.offset_low = (uint16_t)entry,
+			.selector = HV_SELECTOR_CODE,
+			.ist = have_ist && own_stack ? IST_EMERGENCY : 0,
+			.type = GATE_INTERRUPT,
+			.offset_middle = (uint16_t)(entry >> 16),
+			.offset_high = (uint32_t)(entry >> 32),
 		};
 	}
 }
@@ -70,14 +70,14 @@ void interrupts_load(struct cpu *cpu)
 	cpu->gdt[HV_SELECTOR_CODE / 8] = GDT_CODE64;
 	cpu->gdt[HV_SELECTOR_DATA / 8] = GDT_DATA;
 	cpu->gdt[HV_SELECTOR_TSS / 8] = GDT_TSS_LOW | (CPU_TSS_BYTES - 1) | (tss & 0xffffff) << 16 |
-	                                (tss >> 24 & 0xff) << 56;
+					(tss >> 24 & 0xff) << 56;
 	cpu->gdt[HV_SELECTOR_TSS / 8 + 1] = tss >> 32;
 	cpu_load_tables(&gdtr, &idtr, HV_SELECTOR_TSS);
 }
 
 /*
- * Every exception of the hypervisor. An NMI is the service VM's; an #SX is an INIT that AMD-V turned
- * into it; a machine check ends the machine, as does anything else.
+ * Every exception of the hypervisor. An NMI is the service VM's; an #SX is an INIT that AMD-V
+ * turned into it; a machine check ends the machine, as does anything else.
  */
 void hv_exception(const struct exception_frame *frame)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The hypervisor's own descriptor tables. It takes no interrupts: exceptions, NMIs, machine checks. */
+/* The hypervisor's own descriptor tables. It takes no interrupts: exceptions, NMIs, machine checks.
+ */
 #ifndef ARCH_X86_INTERRUPTS_H
 #define ARCH_X86_INTERRUPTS_H
 

@@ -4,14 +4,14 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/x86.h"
 
-#define EFER_FFXSR (1ull << 14)
-#define EFER_TCE   (1ull << 15)
+#define EFER_FFXSR  (1ull << 14)
+#define EFER_TCE    (1ull << 15)
 #define EFER_AIBRSE (1ull << 21)
 
-#define CPUID_EXT_1_NX    (1u << 20)
+#define CPUID_EXT_1_NX	  (1u << 20)
 #define CPUID_EXT_1_FFXSR (1u << 25)
-#define CPUID_EXT_1_TCE   (1u << 17)
-#define CPUID_1_X2APIC    (1u << 21)
+#define CPUID_EXT_1_TCE	  (1u << 17)
+#define CPUID_1_X2APIC	  (1u << 21)
 
 /* Bits of EFER that this CPU has and a guest may set. */
 static uint64_t efer_bits(void)
@@ -48,7 +48,8 @@ bool msr_apic_base_write(uint64_t value)
 		return false;
 	if ((value & APIC_BASE_X2APIC) && !(cpuid(1, 0).ecx & CPUID_1_X2APIC))
 		return false;
-	/* SDM volume 3, figure 11-9: x2APIC without APIC, and going back from x2APIC, are invalid. */
+	/* SDM volume 3, figure 11-9: x2APIC without APIC, and going back from x2APIC, are invalid.
+	 */
 	if ((value & modes) == APIC_BASE_X2APIC)
 		return false;
 	if ((old & APIC_BASE_X2APIC) && (value & modes) == APIC_BASE_ENABLE)

@@ -13,7 +13,8 @@ bool msr_efer_valid(uint64_t efer, uint64_t cr0, uint64_t value);
 
 /*
  * Writes IA32_APIC_BASE of this CPU for the service VM. The APIC stays where it is: moved over the
- * hypervisor's memory, it would take that memory's place. False: refused, or an invalid change of mode.
+ * hypervisor's memory, it would take that memory's place. False: refused, or an invalid change of
+ * mode.
  */
 bool msr_apic_base_write(uint64_t value);
 

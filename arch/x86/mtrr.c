@@ -3,14 +3,14 @@
 
 #include "arch/x86/asm.h"
 
-#define CPUID_1_EDX_MTRR     (1u << 12)
-#define MTRRCAP_COUNT        0xff
-#define MTRRCAP_FIXED        (1u << 8)
-#define DEF_TYPE_FIXED       (1u << 10)
-#define DEF_TYPE_ENABLE      (1u << 11)
-#define PHYSMASK_VALID       (1u << 11)
-#define ADDRESS_END          (1ull << 52)
-#define ADDRESS_MASK         (ADDRESS_END - PAGE_BYTES)
+#define CPUID_1_EDX_MTRR (1u << 12)
+#define MTRRCAP_COUNT	 0xff
+#define MTRRCAP_FIXED	 (1u << 8)
+#define DEF_TYPE_FIXED	 (1u << 10)
+#define DEF_TYPE_ENABLE	 (1u << 11)
+#define PHYSMASK_VALID	 (1u << 11)
+#define ADDRESS_END	 (1ull << 52)
+#define ADDRESS_MASK	 (ADDRESS_END - PAGE_BYTES)
 
 void mtrr_read(struct mtrr_state *state)
 {

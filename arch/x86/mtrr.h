@@ -18,7 +18,8 @@ struct mtrr_state {
 	} variable[MTRR_MAX_VARIABLE];
 };
 
-/* Reads this CPU's registers. A CPU without MTRRs gives a state in which all memory is write-back. */
+/* Reads this CPU's registers. A CPU without MTRRs gives a state in which all memory is write-back.
+ */
 void mtrr_read(struct mtrr_state *state);
 
 /*

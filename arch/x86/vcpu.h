@@ -13,26 +13,26 @@ struct vcpu_registers {
 };
 
 /*
- * What happened, beside the reason, in words that both vendors share. A vendor's cpu_run() fills what
- * the reason needs; the handler acts on it.
+ * What happened, beside the reason, in words that both vendors share. A vendor's cpu_run() fills
+ * what the reason needs; the handler acts on it.
  */
 struct vcpu_exit {
-	uint64_t rip;         /* of the instruction that exited */
-	uint32_t cpl;         /* SOCLE_EXIT_HYPERCALL: the caller's privilege level */
-	bool write;           /* SOCLE_EXIT_SECOND_LEVEL: the access was a write */
-	uint64_t code;        /* the vendor's own exit code, for messages */
+	uint64_t rip;	      /* of the instruction that exited */
+	uint32_t cpl;	      /* SOCLE_EXIT_HYPERCALL: the caller's privilege level */
+	bool write;	      /* SOCLE_EXIT_SECOND_LEVEL: the access was a write */
+	uint64_t code;	      /* the vendor's own exit code, for messages */
 	uint64_t information; /* the vendor's own detail (EXITINFO1, exit qualification) */
-	gpa_t address;        /* SOCLE_EXIT_SECOND_LEVEL: where */
+	gpa_t address;	      /* SOCLE_EXIT_SECOND_LEVEL: where */
 };
 
 struct vcpu {
 	struct vcpu_registers regs;
 	struct vcpu_exit exit;
-	struct cpu *cpu;     /* the physical CPU that it runs on */
-	void *control;       /* the VMCB or VMCS, and its host-physical address */
+	struct cpu *cpu; /* the physical CPU that it runs on */
+	void *control;	 /* the VMCB or VMCS, and its host-physical address */
 	hpa_t control_pa;
-	bool launched;       /* VT-x: VMRESUME, not VMLAUNCH */
-	bool nmi_pending;    /* an NMI waits to be delivered */
+	bool launched;	  /* VT-x: VMRESUME, not VMLAUNCH */
+	bool nmi_pending; /* an NMI waits to be delivered */
 	uint64_t exits[SOCLE_EXIT_COUNT];
 };
 
@@ -40,6 +40,15 @@ struct vcpu {
 typedef void (*vcpu_handler)(struct vcpu *vcpu);
 
 /* The state that common code asks a vendor for. */
-enum vcpu_register { VCPU_RIP, VCPU_CR0, VCPU_CR3, VCPU_CR4, VCPU_EFER, VCPU_RSP, VCPU_RFLAGS, VCPU_CS_BASE };
+enum vcpu_register {
+	VCPU_RIP,
+	VCPU_CR0,
+	VCPU_CR3,
+	VCPU_CR4,
+	VCPU_EFER,
+	VCPU_RSP,
+	VCPU_RFLAGS,
+	VCPU_CS_BASE
+};
 
 #endif

@@ -13,13 +13,13 @@
 #define CR0_WP (1ull << 16)
 #define CR0_PG (1ull << 31)
 
-#define CR4_PAE      (1ull << 5)
-#define CR4_MCE      (1ull << 6)
-#define CR4_LA57     (1ull << 12)
-#define CR4_VMXE     (1ull << 13)
-#define CR4_SMXE     (1ull << 14)
-#define CR4_OSXSAVE  (1ull << 18)
-#define CR4_PKE      (1ull << 22)
+#define CR4_PAE	    (1ull << 5)
+#define CR4_MCE	    (1ull << 6)
+#define CR4_LA57    (1ull << 12)
+#define CR4_VMXE    (1ull << 13)
+#define CR4_SMXE    (1ull << 14)
+#define CR4_OSXSAVE (1ull << 18)
+#define CR4_PKE	    (1ull << 22)
 
 #define EFER_SCE  (1ull << 0)
 #define EFER_LME  (1ull << 8)
@@ -32,32 +32,32 @@
 #define RFLAGS_IF    (1ull << 9)
 #define RFLAGS_RF    (1ull << 16)
 
-#define MSR_APIC_BASE       0x1b
+#define MSR_APIC_BASE	    0x1b
 #define MSR_FEATURE_CONTROL 0x3a
-#define MSR_MTRRCAP         0xfe
-#define MSR_SYSENTER_CS     0x174
+#define MSR_MTRRCAP	    0xfe
+#define MSR_SYSENTER_CS	    0x174
 #define MSR_SYSENTER_ESP    0x175
 #define MSR_SYSENTER_EIP    0x176
-#define MSR_DEBUGCTL        0x1d9
+#define MSR_DEBUGCTL	    0x1d9
 #define MSR_MTRR_PHYSBASE0  0x200
 #define MSR_MTRR_PHYSMASK0  0x201
-#define MSR_MTRR_FIX64K     0x250
-#define MSR_MTRR_FIX16K     0x258 /* and 0x259 */
-#define MSR_MTRR_FIX4K      0x268 /* to 0x26f */
-#define MSR_PAT             0x277
+#define MSR_MTRR_FIX64K	    0x250
+#define MSR_MTRR_FIX16K	    0x258 /* and 0x259 */
+#define MSR_MTRR_FIX4K	    0x268 /* to 0x26f */
+#define MSR_PAT		    0x277
 #define MSR_MTRR_DEF_TYPE   0x2ff
-#define MSR_X2APIC_ICR      0x830
-#define MSR_XSS             0xda0
-#define MSR_EFER            0xc0000080
-#define MSR_STAR            0xc0000081
-#define MSR_LSTAR           0xc0000082
-#define MSR_CSTAR           0xc0000083
-#define MSR_SFMASK          0xc0000084
-#define MSR_FS_BASE         0xc0000100
-#define MSR_GS_BASE         0xc0000101
+#define MSR_X2APIC_ICR	    0x830
+#define MSR_XSS		    0xda0
+#define MSR_EFER	    0xc0000080
+#define MSR_STAR	    0xc0000081
+#define MSR_LSTAR	    0xc0000082
+#define MSR_CSTAR	    0xc0000083
+#define MSR_SFMASK	    0xc0000084
+#define MSR_FS_BASE	    0xc0000100
+#define MSR_GS_BASE	    0xc0000101
 #define MSR_KERNEL_GS_BASE  0xc0000102
 
-#define APIC_BASE_BSP     (1ull << 8)
+#define APIC_BASE_BSP	  (1ull << 8)
 #define APIC_BASE_X2APIC  (1ull << 10)
 #define APIC_BASE_ENABLE  (1ull << 11)
 #define APIC_BASE_ADDRESS 0x000ffffffffff000ull
@@ -77,7 +77,7 @@ enum memory_type {
 /* The hypervisor's selectors: entry.asm holds the descriptors. */
 #define HV_SELECTOR_CODE 0x08
 #define HV_SELECTOR_DATA 0x10
-#define HV_SELECTOR_TSS  0x18
+#define HV_SELECTOR_TSS	 0x18
 
 /* The service VM's first selectors (Linux' __BOOT_CS and __BOOT_DS). */
 #define BOOT_SELECTOR_CODE 0x10
@@ -85,13 +85,13 @@ enum memory_type {
 
 #define DR6_BS (1ull << 14)
 
-#define VECTOR_DB 1
-#define VECTOR_UD 6
-#define VECTOR_DF 8
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-#define VECTOR_MC 18
+#define VECTOR_DB  1
+#define VECTOR_UD  6
+#define VECTOR_DF  8
+#define VECTOR_GP  13
+#define VECTOR_PF  14
+#define VECTOR_MC  18
 #define VECTOR_NMI 2
-#define VECTOR_SX 30
+#define VECTOR_SX  30
 
 #endif

@@ -9,27 +9,27 @@
 #include "arch/x86/asm.h"
 #include "hv/string.h"
 
-#define MAX_TABLES        128
-#define MADT_MAX_BYTES    16384
-#define MADT_LAPIC        0
-#define MADT_IOAPIC       1
-#define MADT_OVERRIDE     2
-#define MADT_X2APIC       9
-#define MADT_WAKEUP       16
+#define MAX_TABLES	  128
+#define MADT_MAX_BYTES	  16384
+#define MADT_LAPIC	  0
+#define MADT_IOAPIC	  1
+#define MADT_OVERRIDE	  2
+#define MADT_X2APIC	  9
+#define MADT_WAKEUP	  16
 #define MADT_HEADER_BYTES 44
 #define MADT_CPU_ENABLED  1u
 #define MADT_PCAT_COMPAT  1u
-#define IOAPIC_BASE       0xfec00000u
-#define LAPIC_BASE        0xfee00000u
+#define IOAPIC_BASE	  0xfec00000u
+#define LAPIC_BASE	  0xfee00000u
 
-#define FADT_BYTES            276
-#define FADT_FLAGS            112
-#define FADT_FLAG_WBINVD      (1u << 0)
-#define FADT_FLAG_PROC_C1     (1u << 2)
-#define FADT_FLAG_RESET       (1u << 10)
-#define FADT_RESET_REGISTER   116
-#define FADT_RESET_VALUE      128
-#define GAS_SYSTEM_IO         1
+#define FADT_BYTES	    276
+#define FADT_FLAGS	    112
+#define FADT_FLAG_WBINVD    (1u << 0)
+#define FADT_FLAG_PROC_C1   (1u << 2)
+#define FADT_FLAG_RESET	    (1u << 10)
+#define FADT_RESET_REGISTER 116
+#define FADT_RESET_VALUE    128
+#define GAS_SYSTEM_IO	    1
 
 #define PCI_ADDRESS    0xcf8
 #define PCI_DATA       0xcfc
@@ -92,7 +92,7 @@ static void set_checksum(struct table *table)
 }
 
 static void set_header(struct table *table, const char *signature, uint32_t length,
-                       uint8_t revision)
+		       uint8_t revision)
 {
 	memcpy(table->signature, signature, 4);
 	table->length = length;
@@ -183,7 +183,8 @@ static void copy_madt(struct loader *loader, const uint8_t *from, uint8_t *to)
 	end_madt(loader, to);
 }
 
-/* Without firmware's tables ------------------------------------------------------------------------- */
+/* Without firmware's tables
+ * ------------------------------------------------------------------------- */
 
 static void make_madt(struct loader *loader, uint8_t *madt)
 {
@@ -215,7 +216,7 @@ static void make_madt(struct loader *loader, uint8_t *madt)
 	out += 12;
 	/* ISA interrupt 0, the PIT, is at pin 2; 9, the SCI, is level-triggered, active high. */
 	static const uint8_t overrides[2][10] = {{MADT_OVERRIDE, 10, 0, 0, 2},
-	                                         {MADT_OVERRIDE, 10, 0, 9, 9, 0, 0, 0, 0x0d}};
+						 {MADT_OVERRIDE, 10, 0, 9, 9, 0, 0, 0, 0x0d}};
 
 	memcpy(madt + out, overrides, sizeof(overrides));
 	out += sizeof(overrides);
@@ -265,8 +266,8 @@ static void make_fadt(struct layout *layout, uint32_t pm)
 	put_gas(fadt + 172, 16, pm + 4);
 	put_gas(fadt + 208, 32, pm + 8);
 	put32(fadt + 96, 0xffff0fff); /* no C2, no C3 */
-	fadt[108] = 0x32;             /* century, in CMOS */
-	fadt[109] = 3;                /* IAPC_BOOT_ARCH: legacy devices, 8042 */
+	fadt[108] = 0x32;	      /* century, in CMOS */
+	fadt[109] = 3;		      /* IAPC_BOOT_ARCH: legacy devices, 8042 */
 	put32(fadt + FADT_FLAGS, FADT_FLAG_WBINVD | FADT_FLAG_PROC_C1 | FADT_FLAG_RESET);
 	put_gas(fadt + FADT_RESET_REGISTER, 8, 0xcf9);
 	fadt[FADT_RESET_VALUE] = 6;
@@ -279,8 +280,10 @@ static uint32_t make_tables(struct loader *loader, struct layout *layout)
 	uint32_t pm = find_piix4();
 
 	if (pm == 0)
-		fail("the firmware has no ACPI tables, and the machine no PIIX4 power management to "
-		     "make them for: expected an ACPI 2.0 root pointer among the firmware's tables");
+		fail("the firmware has no ACPI tables, and the machine no PIIX4 power management "
+		     "to "
+		     "make them for: expected an ACPI 2.0 root pointer among the firmware's "
+		     "tables");
 	outl((int)pm + PIIX4_PMCNTRL, PMCNTRL_SCI_EN);
 	memcpy(layout->dsdt, minimal_dsdt, (size_t)(minimal_dsdt_end - minimal_dsdt));
 	make_madt(loader, layout->madt);
@@ -291,7 +294,8 @@ static uint32_t make_tables(struct loader *loader, struct layout *layout)
 	return 2;
 }
 
-/* With firmware's tables --------------------------------------------------------------------------- */
+/* With firmware's tables
+ * --------------------------------------------------------------------------- */
 
 /* Remembers how the FADT says to reset the machine, if it is by an I/O port. */
 static void note_reset(struct boot_info *boot, const uint8_t *fadt)
@@ -339,7 +343,8 @@ static void check_firmware_tables(uint64_t at)
 	uint32_t step = wide ? 8 : 4;
 
 	if (memcmp(rsdp->signature, "RSD PTR ", 8) != 0 || sum(rsdp, 20) != 0)
-		fail("the firmware's ACPI root pointer at %llx is damaged: expected the signature RSD "
+		fail("the firmware's ACPI root pointer at %llx is damaged: expected the signature "
+		     "RSD "
 		     "PTR and a checksum of 0",
 		     (unsigned long long)at);
 	if (root->length < sizeof(*root) || sum(root, root->length) != 0)
@@ -364,32 +369,34 @@ void prepare_acpi(struct loader *loader)
 	if (loader->rsdp != 0)
 		check_firmware_tables(loader->rsdp);
 	else if (find_piix4() == 0)
-		fail("the firmware has no ACPI tables, and the machine no PIIX4 power management to "
-		     "make them for: expected an ACPI 2.0 root pointer among the firmware's tables");
+		fail("the firmware has no ACPI tables, and the machine no PIIX4 power management "
+		     "to "
+		     "make them for: expected an ACPI 2.0 root pointer among the firmware's "
+		     "tables");
 	loader->acpi = allocate("ACPI tables", sizeof(struct layout), PAGE_BYTES, GIB(4) - 1,
-	                        EfiACPIReclaimMemory);
+				EfiACPIReclaimMemory);
 	loader->acpi_new_rsdp = loader->acpi.at;
 	report("ACPI: %s", loader->rsdp != 0 ? "the firmware's tables, with our MADT"
-	                                     : "the firmware has none: the minimum is made");
+					     : "the firmware has none: the minimum is made");
 }
 
 void finish_acpi(struct loader *loader)
 {
 	struct layout *layout = (struct layout *)loader->acpi.at;
 	struct socle_acpi_body body = {.abi_version = SOCLE_ABI_VERSION,
-	                               .vendor = loader->vendor,
-	                               .key = loader->boot->root_key};
-	uint32_t count = loader->rsdp != 0 ? copy_tables(loader, layout)
-	                                   : make_tables(loader, layout);
+				       .vendor = loader->vendor,
+				       .key = loader->boot->root_key};
+	uint32_t count =
+		loader->rsdp != 0 ? copy_tables(loader, layout) : make_tables(loader, layout);
 
 	layout->xsdt_entry[count++] = (uint64_t)&layout->socl;
 	set_header(&layout->xsdt, "XSDT",
-	           (uint32_t)(sizeof(layout->xsdt) + count * sizeof(layout->xsdt_entry[0])), 1);
+		   (uint32_t)(sizeof(layout->xsdt) + count * sizeof(layout->xsdt_entry[0])), 1);
 	set_checksum(&layout->xsdt);
 
 	memcpy(&layout->socl_body, &body, sizeof(body));
 	set_header(&layout->socl, SOCLE_ACPI_SIGNATURE, SOCLE_ACPI_HEADER_BYTES + sizeof(body),
-	           SOCLE_ACPI_REVISION);
+		   SOCLE_ACPI_REVISION);
 	set_checksum(&layout->socl);
 
 	memcpy(layout->rsdp.signature, "RSD PTR ", 8);

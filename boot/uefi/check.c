@@ -5,22 +5,22 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/x86.h"
 
-#define MSR_VM_CR          0xc0010114
-#define VM_CR_SVMDIS       (1ull << 4)
-#define FEATURE_LOCK       (1ull << 0)
-#define FEATURE_VMXON      (1ull << 2)
-#define MSR_VMX_PROCBASED  0x482
-#define MSR_VMX_PROCBASED2 0x48b
-#define MSR_VMX_EPT        0x48c
-#define ALLOWED(bit)       (1ull << (32 + (bit)))
-#define PROCBASED_SECOND   31
-#define PROCBASED_MSR_MAP  28
-#define PROCBASED2_EPT     1
+#define MSR_VM_CR		0xc0010114
+#define VM_CR_SVMDIS		(1ull << 4)
+#define FEATURE_LOCK		(1ull << 0)
+#define FEATURE_VMXON		(1ull << 2)
+#define MSR_VMX_PROCBASED	0x482
+#define MSR_VMX_PROCBASED2	0x48b
+#define MSR_VMX_EPT		0x48c
+#define ALLOWED(bit)		(1ull << (32 + (bit)))
+#define PROCBASED_SECOND	31
+#define PROCBASED_MSR_MAP	28
+#define PROCBASED2_EPT		1
 #define PROCBASED2_UNRESTRICTED 7
-#define EPT_CAP_WALK4      (1ull << 6)
-#define EPT_CAP_WB         (1ull << 14)
-#define EPT_CAP_2M         (1ull << 16)
-#define EPT_CAP_1G         (1ull << 17)
+#define EPT_CAP_WALK4		(1ull << 6)
+#define EPT_CAP_WB		(1ull << 14)
+#define EPT_CAP_2M		(1ull << 16)
+#define EPT_CAP_1G		(1ull << 17)
 
 /* The service VM's map covers this many address bits at most: with 1 GiB pages, and without. */
 #define BITS_1G 48
@@ -29,7 +29,8 @@
 static void check_svm(struct loader *loader)
 {
 	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
-		fail("AMD-V is present but switched off by firmware: VM_CR=0x%llx; enable SVM in the "
+		fail("AMD-V is present but switched off by firmware: VM_CR=0x%llx; enable SVM in "
+		     "the "
 		     "firmware's setup",
 		     (unsigned long long)rdmsr(MSR_VM_CR));
 	if (!(cpuid(0x8000000a, 0).edx & 1))
@@ -45,7 +46,8 @@ static void check_vmx(struct loader *loader)
 	uint64_t ept;
 
 	if ((feature & FEATURE_LOCK) && !(feature & FEATURE_VMXON))
-		fail("VT-x is present but locked off by firmware: FEATURE_CONTROL=0x%llx; enable VT-x "
+		fail("VT-x is present but locked off by firmware: FEATURE_CONTROL=0x%llx; enable "
+		     "VT-x "
 		     "in the firmware's setup",
 		     (unsigned long long)feature);
 	if (!(rdmsr(MSR_VMX_PROCBASED) & ALLOWED(PROCBASED_SECOND)) ||
@@ -75,7 +77,8 @@ void check_cpu(struct loader *loader)
 	unsigned limit;
 
 	if (extended < 0x80000001 || !(cpuid(0x80000001, 0).edx & (1u << 20)))
-		fail("no-execute pages needed: CPUID 0x80000001 EDX bit 20 is 0; enable NX (XD) in the "
+		fail("no-execute pages needed: CPUID 0x80000001 EDX bit 20 is 0; enable NX (XD) in "
+		     "the "
 		     "firmware's setup");
 	if (cpuid(1, 0).ecx & (1u << 5))
 		check_vmx(loader);
@@ -83,7 +86,8 @@ void check_cpu(struct loader *loader)
 		check_svm(loader);
 	else
 		fail("VT-x or AMD-V needed, found neither: CPUID 1 ECX=0x%x (bit 5 is VT-x), "
-		     "0x80000001 ECX=0x%x (bit 2 is AMD-V); use a processor that has one, and enable "
+		     "0x80000001 ECX=0x%x (bit 2 is AMD-V); use a processor that has one, and "
+		     "enable "
 		     "it in the firmware's setup",
 		     cpuid(1, 0).ecx, cpuid(0x80000001, 0).ecx);
 	limit = loader->pages_1g ? BITS_1G : BITS_2M;

@@ -4,13 +4,13 @@
 #include "hv/layout.h"
 #include "hv/string.h"
 
-#define POOL_DEFAULT_MIB   512
-#define POOL_MIN_MIB       2
-#define POOL_MAX_MIB       (16 << 20)
-#define SERIAL_DEFAULT     0x3f8
-#define LOG_LEVEL_DEFAULT  2
-#define SHOWN_BYTES        40 /* of a wrong key or value in a message */
-#define KEYS               "kernel, initramfs, cmdline, pool, cpus, log, serial"
+#define POOL_DEFAULT_MIB  512
+#define POOL_MIN_MIB	  2
+#define POOL_MAX_MIB	  (16 << 20)
+#define SERIAL_DEFAULT	  0x3f8
+#define LOG_LEVEL_DEFAULT 2
+#define SHOWN_BYTES	  40 /* of a wrong key or value in a message */
+#define KEYS		  "kernel, initramfs, cmdline, pool, cpus, log, serial, selftest"
 
 /* A piece of the file. */
 struct span {
@@ -25,8 +25,9 @@ struct parser {
 	size_t error_bytes;
 };
 
-/* Names of enum log_level, in its order. */
+/* Names of enum log_level and enum boot_selftest, in their order. */
 static const char *const log_names[] = {"error", "warning", "info", "debug"};
+static const char *const selftest_names[] = {"none", "exception", "panic"};
 
 static bool is_space(char c)
 {
@@ -67,8 +68,8 @@ static bool bad(struct parser *parser, const char *what, struct span found, cons
 {
 	char text[SHOWN_BYTES + 1];
 
-	format_text(parser->error, parser->error_bytes, "line %u: %s \"%s\": expected %s", parser->line,
-	            what, shown(found, text), expected);
+	format_text(parser->error, parser->error_bytes, "line %u: %s \"%s\": expected %s",
+		    parser->line, what, shown(found, text), expected);
 	return false;
 }
 
@@ -76,8 +77,8 @@ static bool copy(struct parser *parser, struct span from, char *to, size_t bytes
 {
 	if (from.bytes + 1 > bytes) {
 		format_text(parser->error, parser->error_bytes,
-		            "line %u: %s has %zu characters: expected at most %zu", parser->line, what,
-		            from.bytes, bytes - 1);
+			    "line %u: %s has %zu characters: expected at most %zu", parser->line,
+			    what, from.bytes, bytes - 1);
 		return false;
 	}
 	memcpy(to, from.text, from.bytes);
@@ -88,7 +89,8 @@ static bool copy(struct parser *parser, struct span from, char *to, size_t bytes
 static bool copy_path(struct parser *parser, struct span value, char *to)
 {
 	if (value.bytes == 0 || value.text[0] != '\\')
-		return bad(parser, "path", value, "one that begins with \\, like \\EFI\\socle\\vmlinuz");
+		return bad(parser, "path", value,
+			   "one that begins with \\, like \\EFI\\socle\\vmlinuz");
 	return copy(parser, value, to, CONFIG_PATH_BYTES, "the path");
 }
 
@@ -138,14 +140,26 @@ static bool set_cpus(struct parser *parser, struct span value)
 	return true;
 }
 
+/* The place of a word in a list. */
+static bool word(struct span value, const char *const *words, uint32_t count, uint32_t *index)
+{
+	for (*index = 0; *index < count; (*index)++)
+		if (equals(value, words[*index]))
+			return true;
+	return false;
+}
+
 static bool set_log(struct parser *parser, struct span value)
 {
-	for (uint32_t i = 0; i < ARRAY_COUNT(log_names); i++)
-		if (equals(value, log_names[i])) {
-			parser->config->log_level = i;
-			return true;
-		}
-	return bad(parser, "log", value, "error, warning, info or debug");
+	return word(value, log_names, ARRAY_COUNT(log_names), &parser->config->log_level) ||
+	       bad(parser, "log", value, "error, warning, info or debug");
+}
+
+static bool set_selftest(struct parser *parser, struct span value)
+{
+	return word(value, selftest_names, ARRAY_COUNT(selftest_names),
+		    &parser->config->selftest) ||
+	       bad(parser, "selftest", value, "none, exception or panic");
 }
 
 static bool set_serial(struct parser *parser, struct span value)
@@ -175,7 +189,7 @@ static bool set(struct parser *parser, struct span key, struct span value)
 	}
 	if (equals(key, "cmdline"))
 		return copy(parser, value, config->cmdline, sizeof(config->cmdline),
-		            "the command line");
+			    "the command line");
 	if (equals(key, "pool"))
 		return set_pool(parser, value);
 	if (equals(key, "cpus"))
@@ -184,6 +198,8 @@ static bool set(struct parser *parser, struct span key, struct span value)
 		return set_log(parser, value);
 	if (equals(key, "serial"))
 		return set_serial(parser, value);
+	if (equals(key, "selftest"))
+		return set_selftest(parser, value);
 	return bad(parser, "unknown key", key, "one of " KEYS);
 }
 
@@ -204,7 +220,7 @@ static bool parse_line(struct parser *parser, struct span line)
 }
 
 bool config_parse(const char *text, uint64_t bytes, struct config *config, char *error,
-                  size_t error_bytes)
+		  size_t error_bytes)
 {
 	struct parser parser = {config, 0, error, error_bytes};
 
@@ -226,7 +242,7 @@ bool config_parse(const char *text, uint64_t bytes, struct config *config, char 
 	}
 	if (config->kernel[0] == '\0') {
 		format_text(error, error_bytes,
-		            "no kernel is named: expected a line kernel = \\EFI\\socle\\vmlinuz");
+			    "no kernel is named: expected a line kernel = \\EFI\\socle\\vmlinuz");
 		return false;
 	}
 	return true;

@@ -16,9 +16,10 @@ struct config {
 	unsigned initramfs_count;
 	char cmdline[CONFIG_COMMAND_BYTES];
 	uint64_t pool_bytes;
-	uint32_t cpus;      /* most CPUs to use */
+	uint32_t cpus;	    /* most CPUs to use */
 	uint32_t log_level; /* enum log_level */
 	uint32_t serial;    /* I/O port of the serial console; 0: none */
+	uint32_t selftest;  /* enum boot_selftest */
 };
 
 /*
@@ -26,6 +27,6 @@ struct config {
  * says what is wrong and where: "line 3: ...".
  */
 bool config_parse(const char *text, uint64_t bytes, struct config *config, char *error,
-                  size_t error_bytes);
+		  size_t error_bytes);
 
 #endif

@@ -5,16 +5,17 @@
 #include "boot/uefi/protocols.h"
 #include "hv/string.h"
 
-#define MAX_BLOCKS          32
+#define MAX_BLOCKS		 32
 #define TSC_MEASURE_MICROSECONDS 10000
-#define CPUID_1_ECX_RDRAND  (1u << 30)
-#define RDRAND_TRIES        100
+#define CPUID_1_ECX_RDRAND	 (1u << 30)
+#define RDRAND_TRIES		 100
 
 static struct block blocks[MAX_BLOCKS];
 static unsigned block_count;
 static EFI_FILE_PROTOCOL *volume;
 
-/* Memory ----------------------------------------------------------------------------------------- */
+/* Memory -----------------------------------------------------------------------------------------
+ */
 
 static void remember(struct block block)
 {
@@ -23,7 +24,7 @@ static void remember(struct block block)
 }
 
 struct block allocate(const char *what, uint64_t bytes, uint64_t alignment, uint64_t limit,
-                      EFI_MEMORY_TYPE type)
+		      EFI_MEMORY_TYPE type)
 {
 	uint64_t size = align_up(bytes, PAGE_BYTES);
 	uint64_t slack = alignment > PAGE_BYTES ? alignment : 0;
@@ -31,7 +32,7 @@ struct block allocate(const char *what, uint64_t bytes, uint64_t alignment, uint
 	struct block block = {.bytes = size};
 
 	if (EFI_ERROR(boot_services->AllocatePages(AllocateMaxAddress, type,
-	                                           (size + slack) / PAGE_BYTES, &at)))
+						   (size + slack) / PAGE_BYTES, &at)))
 		fail("%llu KiB of memory needed for %s below %llx, and the firmware has none: add "
 		     "memory, or lower pool in socle.conf",
 		     (unsigned long long)(size + slack) / 1024, what, (unsigned long long)limit);
@@ -40,7 +41,7 @@ struct block allocate(const char *what, uint64_t bytes, uint64_t alignment, uint
 		boot_services->FreePages(at, (block.at - at) / PAGE_BYTES);
 	if (block.at + size < at + size + slack)
 		boot_services->FreePages(block.at + size,
-		                         (at + size + slack - block.at - size) / PAGE_BYTES);
+					 (at + size + slack - block.at - size) / PAGE_BYTES);
 	memset((void *)block.at, 0, size);
 	remember(block);
 	return block;
@@ -52,7 +53,7 @@ bool allocate_at(struct block *block, uint64_t at, uint64_t bytes, EFI_MEMORY_TY
 
 	*block = (struct block){at, align_up(bytes, PAGE_BYTES)};
 	if (EFI_ERROR(boot_services->AllocatePages(AllocateAddress, type, block->bytes / PAGE_BYTES,
-	                                           &address)))
+						   &address)))
 		return false;
 	remember(*block);
 	return true;
@@ -63,11 +64,12 @@ void free_all(void)
 	while (block_count > 0) {
 		block_count--;
 		boot_services->FreePages(blocks[block_count].at,
-		                         blocks[block_count].bytes / PAGE_BYTES);
+					 blocks[block_count].bytes / PAGE_BYTES);
 	}
 }
 
-/* Files ------------------------------------------------------------------------------------------ */
+/* Files ------------------------------------------------------------------------------------------
+ */
 
 void find_volume(struct loader *loader)
 {
@@ -78,7 +80,7 @@ void find_volume(struct loader *loader)
 
 	if (EFI_ERROR(boot_services->HandleProtocol(loader->image, &image_guid, (void **)&image)) ||
 	    EFI_ERROR(boot_services->HandleProtocol(image->DeviceHandle, &filesystem_guid,
-	                                            (void **)&filesystem)) ||
+						    (void **)&filesystem)) ||
 	    EFI_ERROR(filesystem->OpenVolume(filesystem, &volume)))
 		fail("the volume that socle.efi came from cannot be opened: expected a FAT file "
 		     "system");
@@ -125,8 +127,8 @@ void read_file_to(struct loader *loader, const char *path, uint64_t at, uint64_t
 
 	(void)loader;
 	if (EFI_ERROR(file->Read(file, &got, (void *)at)) || got != bytes)
-		fail("%s: expected %llu bytes, could read %llu: the file or the disk is damaged", path,
-		     (unsigned long long)bytes, (unsigned long long)got);
+		fail("%s: expected %llu bytes, could read %llu: the file or the disk is damaged",
+		     path, (unsigned long long)bytes, (unsigned long long)got);
 	file->Close(file);
 }
 
@@ -143,7 +145,8 @@ struct block read_file(struct loader *loader, const char *path, uint64_t limit)
 	return block;
 }
 
-/* Machine ---------------------------------------------------------------------------------------- */
+/* Machine ----------------------------------------------------------------------------------------
+ */
 
 void measure_tsc(struct loader *loader)
 {
@@ -172,7 +175,7 @@ void find_acpi(struct loader *loader)
 		if (memcmp(&table->VendorGuid, &acpi20, sizeof(acpi20)) == 0)
 			loader->rsdp = (uint64_t)table->VendorTable;
 		else if (memcmp(&table->VendorGuid, &acpi10, sizeof(acpi10)) == 0 &&
-		         loader->rsdp == 0)
+			 loader->rsdp == 0)
 			loader->rsdp = (uint64_t)table->VendorTable;
 	}
 }
@@ -187,8 +190,8 @@ void find_cpus(struct loader *loader, struct boot_info *boot)
 	boot->cpu_count = 1;
 	boot->cpus_found = 1;
 	boot->cpu[0].apic_id = cpuid(0, 0).eax >= 0xb && cpuid(0xb, 0).ebx != 0
-	                               ? cpuid(0xb, 0).edx
-	                               : cpuid(1, 0).ebx >> 24;
+				       ? cpuid(0xb, 0).edx
+				       : cpuid(1, 0).ebx >> 24;
 	if (EFI_ERROR(boot_services->LocateProtocol(&guid, NULL, (void **)&services)) ||
 	    EFI_ERROR(services->get_number(services, &count, &enabled))) {
 		report("warning: the firmware has no MP services: going on with one CPU");
@@ -230,7 +233,7 @@ static bool copy_glyphs(struct boot_framebuffer *framebuffer)
 		for (unsigned y = 0; y < GLYPH_HEIGHT && y < image->height; y++)
 			for (unsigned x = 0; x < GLYPH_WIDTH && x < image->width; x++) {
 				EFI_GRAPHICS_OUTPUT_BLT_PIXEL *p =
-				        &image->bitmap[y * image->width + x];
+					&image->bitmap[y * image->width + x];
 
 				if (p->Red + p->Green + p->Blue > 0x100)
 					framebuffer->glyph[i][y] |= (uint8_t)(0x80 >> x);
@@ -262,7 +265,8 @@ void find_framebuffer(struct boot_framebuffer *framebuffer)
 	framebuffer->have_glyphs = copy_glyphs(framebuffer);
 }
 
-/* Entropy ---------------------------------------------------------------------------------------- */
+/* Entropy ----------------------------------------------------------------------------------------
+ */
 
 static bool rdrand(uint64_t *value)
 {
@@ -282,7 +286,7 @@ void get_entropy(uint8_t *to, uint64_t bytes)
 	EFI_GUID guid = RNG_GUID;
 	struct rng *rng;
 	bool good = !EFI_ERROR(boot_services->LocateProtocol(&guid, NULL, (void **)&rng)) &&
-	            !EFI_ERROR(rng->get_rng(rng, NULL, bytes, to));
+		    !EFI_ERROR(rng->get_rng(rng, NULL, bytes, to));
 
 	if (cpuid(1, 0).ecx & CPUID_1_ECX_RDRAND)
 		for (uint64_t i = 0; i < bytes; i += sizeof(uint64_t)) {
@@ -296,6 +300,7 @@ void get_entropy(uint8_t *to, uint64_t bytes)
 			good = good || i + sizeof(uint64_t) >= bytes;
 		}
 	if (!good)
-		fail("no source of randomness for the root key: needed RDRAND (CPUID 1 ECX bit 30) or "
+		fail("no source of randomness for the root key: needed RDRAND (CPUID 1 ECX bit 30) "
+		     "or "
 		     "the firmware's EFI_RNG_PROTOCOL, found neither");
 }

@@ -5,14 +5,14 @@
 #include "hv/string.h"
 
 #define ELF_MAGIC   0x464c457f
-#define PT_LOAD     1
-#define PF_X        1
-#define PF_W        2
+#define PT_LOAD	    1
+#define PF_X	    1
+#define PF_W	    2
 #define PTE_PRESENT (1ull << 0)
 #define PTE_WRITE   (1ull << 1)
-#define PTE_UC      (3ull << 3) /* PCD and PWT: PAT entry 3, uncached */
+#define PTE_UC	    (3ull << 3) /* PCD and PWT: PAT entry 3, uncached */
 #define PTE_LARGE   (1ull << 7)
-#define PTE_NX      (1ull << 63)
+#define PTE_NX	    (1ull << 63)
 
 #define SPLIT_PAGES 96 /* tables for places where memory types change, holes, and to spare */
 
@@ -41,7 +41,7 @@ struct plan {
 static const struct elf_segment *segment(const struct elf_header *elf, unsigned index)
 {
 	return (const struct elf_segment *)((const uint8_t *)elf + elf->phoff +
-	                                    index * elf->phentsize);
+					    index * elf->phentsize);
 }
 
 static uint64_t image_bytes(const struct elf_header *elf)
@@ -70,7 +70,7 @@ static uint64_t arena_pages(const struct loader *loader, uint32_t cpus)
 }
 
 static struct plan make_plan(const struct loader *loader, const struct elf_header *elf,
-                             uint32_t cpus)
+			     uint32_t cpus)
 {
 	struct plan plan = {0};
 	uint64_t framebuffer_and_upper = 4;
@@ -82,8 +82,8 @@ static struct plan make_plan(const struct loader *loader, const struct elf_heade
 	end = plan.tables + (uint64_t)cpus * HV_CPU_AREA_BYTES +
 	      arena_pages(loader, cpus) * PAGE_BYTES;
 	plan.cpus = align_up(plan.tables + (end / LARGE_PAGE_BYTES + 2 + framebuffer_and_upper) *
-	                                           PAGE_BYTES,
-	                     HV_CPU_AREA_BYTES);
+						   PAGE_BYTES,
+			     HV_CPU_AREA_BYTES);
 	plan.arena = plan.cpus + (uint64_t)cpus * HV_CPU_AREA_BYTES;
 	plan.end = align_up(plan.arena + arena_pages(loader, cpus) * PAGE_BYTES, LARGE_PAGE_BYTES);
 	return plan;
@@ -95,8 +95,8 @@ static void copy_image(const struct elf_header *elf, uint64_t base)
 		const struct elf_segment *s = segment(elf, i);
 
 		if (s->type == PT_LOAD)
-			memcpy((void *)(base + s->vaddr - HV_BASE), (const uint8_t *)elf + s->offset,
-			       s->filesz);
+			memcpy((void *)(base + s->vaddr - HV_BASE),
+			       (const uint8_t *)elf + s->offset, s->filesz);
 	}
 }
 
@@ -124,7 +124,7 @@ static uint64_t page_flags(const struct elf_header *elf, const struct plan *plan
 
 /* Builds the final tables; pages of them are taken one after the other from plan->tables. */
 static void build_tables(struct loader *loader, const struct elf_header *elf,
-                         const struct plan *plan)
+			 const struct plan *plan)
 {
 	struct boot_info *boot = loader->boot;
 	uint64_t base = loader->hypervisor.at;
@@ -148,15 +148,16 @@ static void build_tables(struct loader *loader, const struct elf_header *elf,
 		}
 		if (flags != 0)
 			((uint64_t *)align_down(*entry, PAGE_BYTES))[offset / PAGE_BYTES % 512] =
-			        (base + offset) | flags;
+				(base + offset) | flags;
 	}
 	boot->cr3 = (uint64_t)pml4;
 
 	if (screen->base == 0)
 		return;
-	for (uint64_t i = 0; i < 512 && i * LARGE_PAGE_BYTES < screen->bytes + LARGE_PAGE_BYTES; i++)
+	for (uint64_t i = 0; i < 512 && i * LARGE_PAGE_BYTES < screen->bytes + LARGE_PAGE_BYTES;
+	     i++)
 		screen_pd[i] = (align_down(screen->base, LARGE_PAGE_BYTES) + i * LARGE_PAGE_BYTES) |
-		               PTE_PRESENT | PTE_WRITE | PTE_UC | PTE_LARGE | PTE_NX;
+			       PTE_PRESENT | PTE_WRITE | PTE_UC | PTE_LARGE | PTE_NX;
 	boot->framebuffer_pdpte = (uint64_t)screen_pd | PTE_PRESENT | PTE_WRITE;
 	boot->framebuffer_link = (uint64_t)&pdpt[HV_FRAMEBUFFER_BASE >> 30 & 511] - base + HV_BASE;
 }
@@ -171,13 +172,13 @@ static void build_boot_tables(struct loader *loader)
 	uint64_t *final = (uint64_t *)loader->boot->cr3;
 
 	loader->boot_tables =
-	        allocate("page tables", 6 * PAGE_BYTES, PAGE_BYTES, GIB(4) - 1, EfiLoaderData);
+		allocate("page tables", 6 * PAGE_BYTES, PAGE_BYTES, GIB(4) - 1, EfiLoaderData);
 	page = (uint64_t *)loader->boot_tables.at;
 	page[0] = (loader->boot_tables.at + PAGE_BYTES) | PTE_PRESENT | PTE_WRITE;
 	page[511] = final[511];
 	for (uint64_t i = 0; i < 4; i++)
 		page[512 + i] =
-		        (loader->boot_tables.at + (2 + i) * PAGE_BYTES) | PTE_PRESENT | PTE_WRITE;
+			(loader->boot_tables.at + (2 + i) * PAGE_BYTES) | PTE_PRESENT | PTE_WRITE;
 	for (uint64_t i = 0; i < 4 * 512; i++)
 		page[1024 + i] = i * LARGE_PAGE_BYTES | PTE_PRESENT | PTE_WRITE | PTE_LARGE;
 	loader->cr3 = loader->boot_tables.at;
@@ -194,8 +195,8 @@ void place_hypervisor(struct loader *loader, uint32_t cpu_count)
 	if (plan.end > HV_MAX_BYTES)
 		fail("the hypervisor needs %llu MiB of its own memory, more than %u",
 		     (unsigned long long)plan.end >> 20, HV_MAX_BYTES >> 20);
-	loader->hypervisor = allocate("the hypervisor", plan.end, LARGE_PAGE_BYTES, UINT64_MAX >> 12,
-	                              EfiReservedMemoryType);
+	loader->hypervisor = allocate("the hypervisor", plan.end, LARGE_PAGE_BYTES,
+				      UINT64_MAX >> 12, EfiReservedMemoryType);
 	copy_image(elf, loader->hypervisor.at);
 
 	boot = (struct boot_info *)(loader->hypervisor.at + plan.boot_info);
@@ -211,6 +212,7 @@ void place_hypervisor(struct loader *loader, uint32_t cpu_count)
 	boot->arena_end = boot->base + plan.end;
 	boot->physical_limit = 1ull << loader->physical_bits;
 	boot->serial_port = loader->config.serial;
+	boot->selftest = loader->config.selftest;
 	boot->tsc_hz = loader->tsc_hz;
 	boot->boot_tsc = loader->boot_tsc;
 	find_framebuffer(&boot->framebuffer);

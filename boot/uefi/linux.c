@@ -9,41 +9,41 @@
 #include "hv/string.h"
 
 /* Offsets in the zero page and in the first sector of a bzImage. */
-#define BP_SCREEN_INFO   0x000
-#define BP_ACPI_RSDP     0x070
-#define BP_EXT_INITRD    0x0c0
+#define BP_SCREEN_INFO	   0x000
+#define BP_ACPI_RSDP	   0x070
+#define BP_EXT_INITRD	   0x0c0
 #define BP_EXT_INITRD_SIZE 0x0c4
-#define BP_EXT_CMDLINE   0x0c8
-#define BP_EFI_INFO      0x1c0
-#define BP_E820_COUNT    0x1e8
-#define BP_HEADER        0x1f1
-#define BP_BOOT_FLAG     0x1fe
-#define BP_JUMP_LENGTH   0x201
-#define BP_MAGIC         0x202
-#define BP_VERSION       0x206
-#define BP_LOADER        0x210
-#define BP_INITRD        0x218
-#define BP_INITRD_SIZE   0x21c
-#define BP_CMDLINE       0x228
-#define BP_ALIGNMENT     0x230
-#define BP_XLOADFLAGS    0x236
-#define BP_CMDLINE_SIZE  0x238
-#define BP_SETUP_DATA    0x250
-#define BP_PREF_ADDRESS  0x258
-#define BP_INIT_SIZE     0x260
-#define BP_E820          0x2d0
-#define BP_E820_CAPACITY 128
+#define BP_EXT_CMDLINE	   0x0c8
+#define BP_EFI_INFO	   0x1c0
+#define BP_E820_COUNT	   0x1e8
+#define BP_HEADER	   0x1f1
+#define BP_BOOT_FLAG	   0x1fe
+#define BP_JUMP_LENGTH	   0x201
+#define BP_MAGIC	   0x202
+#define BP_VERSION	   0x206
+#define BP_LOADER	   0x210
+#define BP_INITRD	   0x218
+#define BP_INITRD_SIZE	   0x21c
+#define BP_CMDLINE	   0x228
+#define BP_ALIGNMENT	   0x230
+#define BP_XLOADFLAGS	   0x236
+#define BP_CMDLINE_SIZE	   0x238
+#define BP_SETUP_DATA	   0x250
+#define BP_PREF_ADDRESS	   0x258
+#define BP_INIT_SIZE	   0x260
+#define BP_E820		   0x2d0
+#define BP_E820_CAPACITY   128
 
-#define MAGIC_HDRS         0x53726448
-#define VERSION_NEEDED     0x020c /* 2.12: xloadflags */
-#define XLF_KERNEL_64      1u
-#define ENTRY_64           0x200
-#define LOADER_UNDEFINED   0xff
-#define VIDEO_TYPE_EFI     0x70
-#define VIDEO_64BIT_BASE   2
-#define SETUP_E820_EXT     1
-#define SETUP_RNG_SEED     9
-#define E820_MAX           1024
+#define MAGIC_HDRS	 0x53726448
+#define VERSION_NEEDED	 0x020c /* 2.12: xloadflags */
+#define XLF_KERNEL_64	 1u
+#define ENTRY_64	 0x200
+#define LOADER_UNDEFINED 0xff
+#define VIDEO_TYPE_EFI	 0x70
+#define VIDEO_64BIT_BASE 2
+#define SETUP_E820_EXT	 1
+#define SETUP_RNG_SEED	 9
+#define E820_MAX	 1024
 
 /* The block behind the zero page. */
 struct __attribute__((packed)) setup_data {
@@ -68,12 +68,12 @@ struct zero_page_block {
 };
 
 /* The wakeup block: mailbox, its loop with the first GDT behind it, identity page tables. */
-#define WAKEUP_LOOP    PAGE_BYTES
-#define WAKEUP_GDT     (PAGE_BYTES + 2048)
-#define WAKEUP_TABLES  (2 * PAGE_BYTES)
-#define WAKEUP_BYTES   (8 * PAGE_BYTES)
-#define PTE_TABLE      3u
-#define PTE_LEAF_2M    0x83u
+#define WAKEUP_LOOP   PAGE_BYTES
+#define WAKEUP_GDT    (PAGE_BYTES + 2048)
+#define WAKEUP_TABLES (2 * PAGE_BYTES)
+#define WAKEUP_BYTES  (8 * PAGE_BYTES)
+#define PTE_TABLE     3u
+#define PTE_LEAF_2M   0x83u
 
 extern const uint8_t wakeup_loop[], wakeup_loop_end[];
 
@@ -123,7 +123,8 @@ static void check_kernel(const struct loader *loader)
 
 	if (loader->kernel.bytes < 4096 || get16(image + BP_BOOT_FLAG) != 0xaa55 ||
 	    get32(image + BP_MAGIC) != MAGIC_HDRS)
-		fail("%s is not a Linux kernel: expected a bzImage (HdrS at 0x202), found 0x%x in %llu "
+		fail("%s is not a Linux kernel: expected a bzImage (HdrS at 0x202), found 0x%x in "
+		     "%llu "
 		     "bytes",
 		     path, loader->kernel.bytes > 0x206 ? get32(image + BP_MAGIC) : 0,
 		     (unsigned long long)loader->kernel.bytes);
@@ -144,7 +145,8 @@ static void check_kernel(const struct loader *loader)
 	if (get32(image + BP_CMDLINE_SIZE) < CONFIG_COMMAND_BYTES - 1)
 		for (uint32_t i = 0; loader->config.cmdline[i] != '\0'; i++)
 			if (i >= get32(image + BP_CMDLINE_SIZE))
-				fail("cmdline in socle.conf is longer than the %u characters that %s "
+				fail("cmdline in socle.conf is longer than the %u characters that "
+				     "%s "
 				     "takes",
 				     get32(image + BP_CMDLINE_SIZE), path);
 }
@@ -162,8 +164,7 @@ static void load_initramfs(struct loader *loader)
 			fail("%s is empty: copy it again", config->initramfs[i]);
 		total += align_up(size[i], 4);
 	}
-	loader->initramfs =
-	        allocate("the initramfs", total, PAGE_BYTES, GIB(4) - 1, EfiLoaderData);
+	loader->initramfs = allocate("the initramfs", total, PAGE_BYTES, GIB(4) - 1, EfiLoaderData);
 	loader->initramfs.bytes = total;
 	at = loader->initramfs.at;
 	for (unsigned i = 0; i < config->initramfs_count; i++) {
@@ -190,7 +191,7 @@ static void prepare_wakeup(struct loader *loader)
 	uint64_t base, *table;
 
 	loader->wakeup = allocate("the wakeup mailbox", WAKEUP_BYTES, PAGE_BYTES, GIB(4) - 1,
-	                          EfiReservedMemoryType);
+				  EfiReservedMemoryType);
 	base = loader->wakeup.at;
 	memcpy((void *)(base + WAKEUP_LOOP), wakeup_loop, (size_t)(wakeup_loop_end - wakeup_loop));
 	memcpy((void *)(base + WAKEUP_GDT), gdt, sizeof(gdt));
@@ -217,10 +218,10 @@ void prepare_kernel(struct loader *loader)
 
 	if (!allocate_at(&loader->kernel_run, get64(image + BP_PREF_ADDRESS), bytes, EfiLoaderData))
 		loader->kernel_run = allocate("the kernel", bytes, get32(image + BP_ALIGNMENT),
-		                              GIB(4) - 1, EfiLoaderData);
+					      GIB(4) - 1, EfiLoaderData);
 	memcpy((void *)loader->kernel_run.at, image + setup, loader->kernel.bytes - setup);
 	loader->zero_page = allocate("boot parameters", sizeof(struct zero_page_block), PAGE_BYTES,
-	                             GIB(4) - 1, EfiLoaderData);
+				     GIB(4) - 1, EfiLoaderData);
 	prepare_wakeup(loader);
 	boot->service_boot_cpu.rip = loader->kernel_run.at + ENTRY_64;
 	boot->service_boot_cpu.rsi = loader->zero_page.at;
@@ -292,7 +293,7 @@ static void set_e820(struct zero_page_block *block, const struct memory_map *map
 	if (count > here) {
 		memcpy(block->more_e820.entry, all + here, (count - here) * sizeof(all[0]));
 		add_setup_data(bp, &block->more_e820, SETUP_E820_EXT,
-		               (count - here) * sizeof(all[0]));
+			       (count - here) * sizeof(all[0]));
 	}
 }
 

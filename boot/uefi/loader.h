@@ -28,30 +28,31 @@ struct loader {
 	bool pages_1g;
 	uint64_t tsc_hz, boot_tsc;
 
-	struct block kernel;      /* the bzImage as it is on disk */
-	struct block initramfs;   /* all of them, concatenated */
-	struct block kernel_run;  /* where the kernel's 64-bit part runs */
-	struct block zero_page;   /* boot_params, command line, setup data */
-	struct block wakeup;      /* mailbox, its loop, GDT, identity page tables of the service VM */
-	struct block acpi;        /* the copied tables */
+	struct block kernel;	 /* the bzImage as it is on disk */
+	struct block initramfs;	 /* all of them, concatenated */
+	struct block kernel_run; /* where the kernel's 64-bit part runs */
+	struct block zero_page;	 /* boot_params, command line, setup data */
+	struct block wakeup; /* mailbox, its loop, GDT, identity page tables of the service VM */
+	struct block acpi;   /* the copied tables */
 	struct block hypervisor;
 	struct block boot_tables; /* page tables for the way from here into the hypervisor */
 	struct block trampoline;  /* one page below 1 MiB */
-	struct block map;         /* the memory map as the service VM gets it */
+	struct block map;	  /* the memory map as the service VM gets it */
 
-	uint64_t rsdp;            /* the firmware's; 0: none */
+	uint64_t rsdp; /* the firmware's; 0: none */
 	uint64_t acpi_new_rsdp;
-	uint8_t seed[32];         /* for the service VM's kernel */
+	uint8_t seed[32]; /* for the service VM's kernel */
 
-	uint64_t entry;           /* hv_entry, virtual */
-	uint64_t cr3;             /* of boot_tables */
-	struct boot_info *boot;   /* in the hypervisor's memory */
+	uint64_t entry;		/* hv_entry, virtual */
+	uint64_t cr3;		/* of boot_tables */
+	struct boot_info *boot; /* in the hypervisor's memory */
 };
 
 extern EFI_SYSTEM_TABLE *system_table;
 extern EFI_BOOT_SERVICES *boot_services;
 
-/* report.c: messages ---------------------------------------------------------------------------- */
+/* report.c: messages ----------------------------------------------------------------------------
+ */
 
 /* Opens serial port and screen. */
 void report_init(struct loader *loader);
@@ -71,11 +72,12 @@ _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)
 /* Copies what was reported to the hypervisor's boot_info. */
 void report_hand_over(struct boot_info *boot);
 
-/* firmware.c: what the firmware knows and gives ---------------------------------------------------- */
+/* firmware.c: what the firmware knows and gives
+ * ---------------------------------------------------- */
 
 /* Allocates pages of a type at or below limit, aligned; fails the boot if there are none. */
 struct block allocate(const char *what, uint64_t bytes, uint64_t alignment, uint64_t limit,
-                      EFI_MEMORY_TYPE type);
+		      EFI_MEMORY_TYPE type);
 /* The same at a fixed address; false if it is not free. */
 bool allocate_at(struct block *block, uint64_t at, uint64_t bytes, EFI_MEMORY_TYPE type);
 void free_all(void);
@@ -93,29 +95,36 @@ void find_cpus(struct loader *loader, struct boot_info *boot);
 void find_framebuffer(struct boot_framebuffer *framebuffer);
 void get_entropy(uint8_t *to, uint64_t bytes);
 
-/* check.c: can this CPU run Socle? ------------------------------------------------------------------- */
+/* check.c: can this CPU run Socle?
+ * ------------------------------------------------------------------- */
 
 /* Finds vendor and address width; fails the boot if something needed is missing. */
 void check_cpu(struct loader *loader);
 
-/* image.c: the hypervisor's image and page tables --------------------------------------------------------- */
+/* image.c: the hypervisor's image and page tables
+ * --------------------------------------------------------- */
 
 void place_hypervisor(struct loader *loader, uint32_t cpu_count);
 
-/* linux.c: the service VM's kernel (Documentation/arch/x86/boot.rst of Linux) ------------------------------- */
+/* linux.c: the service VM's kernel (Documentation/arch/x86/boot.rst of Linux)
+ * ------------------------------- */
 
 void load_kernel(struct loader *loader);
 void prepare_kernel(struct loader *loader);
 /* Last: needs the memory map. */
 void finish_kernel(struct loader *loader, const struct memory_map *map);
 
-/* smp.c ---------------------------------------------------------------------------------------------------- */
+/* smp.c
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 void prepare_trampoline(struct loader *loader);
 void start_cpus(struct loader *loader);
 _Noreturn void enter_hypervisor(struct loader *loader);
 
-/* acpi.c ---------------------------------------------------------------------------------------------------- */
+/* acpi.c
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /* Allocates room for the service VM's tables. */
 void prepare_acpi(struct loader *loader);

@@ -6,10 +6,10 @@
 #include "hv/log.h"
 #include "hv/string.h"
 
-#define CONFIG_FILE       "\\EFI\\socle\\socle.conf"
-#define MAP_BYTES         65536
-#define MAP_SPARE         4 /* entries that marking the pool may add */
-#define EXIT_TRIES        8
+#define CONFIG_FILE	  "\\EFI\\socle\\socle.conf"
+#define MAP_BYTES	  65536
+#define MAP_SPARE	  4 /* entries that marking the pool may add */
+#define EXIT_TRIES	  8
 #define MIN_SERVICE_BYTES MIB(96)
 
 EFI_SYSTEM_TABLE *system_table;
@@ -41,7 +41,7 @@ static void fetch_map(struct memory_map *map, UINTN *key)
 	UINTN bytes = sizeof(map_buffer), descriptor_bytes;
 	UINT32 version;
 	EFI_STATUS status = boot_services->GetMemoryMap(&bytes, (EFI_MEMORY_DESCRIPTOR *)map_buffer,
-	                                                key, &descriptor_bytes, &version);
+							key, &descriptor_bytes, &version);
 
 	if (EFI_ERROR(status) || bytes / descriptor_bytes + MAP_SPARE > map->capacity)
 		fail("the firmware's memory map has more than %u bytes", MAP_BYTES);
@@ -57,17 +57,20 @@ static void place_pool(struct memory_map *map)
 	uint64_t bytes = loader.config.pool_bytes, start, usable;
 
 	if (!memory_map_find_pool(map, bytes, &start))
-		fail("pool = %llu MiB in socle.conf: the largest free range of memory has %llu MiB; "
+		fail("pool = %llu MiB in socle.conf: the largest free range of memory has %llu "
+		     "MiB; "
 		     "lower pool, or add memory",
 		     (unsigned long long)bytes >> 20, (unsigned long long)start >> 20);
 	usable = memory_map_usable(map);
 	if (usable < bytes + MIN_SERVICE_BYTES)
-		fail("pool = %llu MiB in socle.conf leaves %llu MiB for the service VM: it needs %llu; "
+		fail("pool = %llu MiB in socle.conf leaves %llu MiB for the service VM: it needs "
+		     "%llu; "
 		     "lower pool, or add memory",
 		     (unsigned long long)bytes >> 20, (unsigned long long)(usable - bytes) >> 20,
 		     (unsigned long long)MIN_SERVICE_BYTES >> 20);
 	if (!memory_map_mark_pool(map, start, bytes))
-		fail("the pool at %llx does not fit into the memory map", (unsigned long long)start);
+		fail("the pool at %llx does not fit into the memory map",
+		     (unsigned long long)start);
 	loader.boot->pool_base = start;
 	loader.boot->pool_bytes = bytes;
 }
@@ -76,7 +79,7 @@ static void place_pool(struct memory_map *map)
 static void leave_firmware(void)
 {
 	struct memory_map map = {(struct memory_descriptor *)loader.map.at, 0,
-	                         (uint32_t)(loader.map.bytes / sizeof(struct memory_descriptor))};
+				 (uint32_t)(loader.map.bytes / sizeof(struct memory_descriptor))};
 	EFI_STATUS status = EFI_SUCCESS;
 
 	for (int i = 0; i < EXIT_TRIES; i++) {

@@ -115,7 +115,7 @@ bool memory_map_mark_pool(struct memory_map *map, uint64_t start, uint64_t bytes
 }
 
 uint32_t memory_map_to_e820(const struct memory_map *map, struct e820_entry *e820,
-                            uint32_t capacity)
+			    uint32_t capacity)
 {
 	uint32_t count = 0;
 

@@ -18,29 +18,29 @@ struct memory_descriptor {
 	uint64_t attribute;
 };
 
-#define MEMORY_TYPE_RESERVED       0
-#define MEMORY_TYPE_LOADER_CODE    1
-#define MEMORY_TYPE_LOADER_DATA    2
-#define MEMORY_TYPE_BOOT_CODE      3
-#define MEMORY_TYPE_BOOT_DATA      4
-#define MEMORY_TYPE_CONVENTIONAL   7
-#define MEMORY_TYPE_UNUSABLE       8
-#define MEMORY_TYPE_ACPI_RECLAIM   9
-#define MEMORY_TYPE_ACPI_NVS       10
-#define MEMORY_TYPE_PERSISTENT     14
-#define MEMORY_ATTRIBUTE_SP        0x40000ull /* EFI_MEMORY_SP: specific purpose */
+#define MEMORY_TYPE_RESERVED	 0
+#define MEMORY_TYPE_LOADER_CODE	 1
+#define MEMORY_TYPE_LOADER_DATA	 2
+#define MEMORY_TYPE_BOOT_CODE	 3
+#define MEMORY_TYPE_BOOT_DATA	 4
+#define MEMORY_TYPE_CONVENTIONAL 7
+#define MEMORY_TYPE_UNUSABLE	 8
+#define MEMORY_TYPE_ACPI_RECLAIM 9
+#define MEMORY_TYPE_ACPI_NVS	 10
+#define MEMORY_TYPE_PERSISTENT	 14
+#define MEMORY_ATTRIBUTE_SP	 0x40000ull /* EFI_MEMORY_SP: specific purpose */
 
 struct memory_map {
 	struct memory_descriptor *entry;
 	uint32_t count, capacity;
 };
 
-#define E820_RAM           1
-#define E820_RESERVED      2
-#define E820_ACPI          3
-#define E820_NVS           4
-#define E820_UNUSABLE      5
-#define E820_PERSISTENT    7
+#define E820_RAM	   1
+#define E820_RESERVED	   2
+#define E820_ACPI	   3
+#define E820_NVS	   4
+#define E820_UNUSABLE	   5
+#define E820_PERSISTENT	   7
 #define E820_SOFT_RESERVED 0xefffffff
 
 struct __attribute__((packed)) e820_entry {
@@ -66,8 +66,9 @@ uint64_t memory_map_usable(const struct memory_map *map);
  */
 bool memory_map_mark_pool(struct memory_map *map, uint64_t start, uint64_t bytes);
 
-/* Writes the E820 map, neighbours of one type merged. Returns the entries, or 0 if capacity is short. */
+/* Writes the E820 map, neighbours of one type merged. Returns the entries, or 0 if capacity is
+ * short. */
 uint32_t memory_map_to_e820(const struct memory_map *map, struct e820_entry *e820,
-                            uint32_t capacity);
+			    uint32_t capacity);
 
 #endif

@@ -13,7 +13,7 @@
 			0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08                             \
 		}                                                                                  \
 	}
-#define MP_STATUS_BSP     1
+#define MP_STATUS_BSP	  1
 #define MP_STATUS_ENABLED 2
 #define MP_STATUS_HEALTHY 4
 
@@ -26,8 +26,8 @@ struct mp_processor_information {
 
 struct mp_services {
 	EFI_STATUS(EFIAPI *get_number)(struct mp_services *, UINTN *count, UINTN *enabled);
-	EFI_STATUS(EFIAPI *get_information)(struct mp_services *, UINTN number,
-	                                    struct mp_processor_information *);
+	EFI_STATUS(EFIAPI *get_information)
+	(struct mp_services *, UINTN number, struct mp_processor_information *);
 };
 
 /* EFI_HII_FONT_PROTOCOL (UEFI 2.9, section 34.1). */
@@ -46,8 +46,9 @@ struct image_output {
 
 struct hii_font {
 	void *string_to_image, *string_id_to_image;
-	EFI_STATUS(EFIAPI *get_glyph)(struct hii_font *, CHAR16, const void *information,
-	                              struct image_output **, UINTN *baseline);
+	EFI_STATUS(EFIAPI *get_glyph)
+	(struct hii_font *, CHAR16, const void *information, struct image_output **,
+	 UINTN *baseline);
 };
 
 /* EFI_RNG_PROTOCOL (UEFI 2.9, section 37.5). */
@@ -61,7 +62,8 @@ struct hii_font {
 
 struct rng {
 	void *get_info;
-	EFI_STATUS(EFIAPI *get_rng)(struct rng *, const EFI_GUID *algorithm, UINTN bytes, UINT8 *to);
+	EFI_STATUS(EFIAPI *get_rng)
+	(struct rng *, const EFI_GUID *algorithm, UINTN bytes, UINT8 *to);
 };
 
 #endif

@@ -6,10 +6,10 @@
 #include "hv/string.h"
 
 #define FAIL_PAUSE_MICROSECONDS 3000000 /* how long a failure stays on the screen */
-#define LINE_BYTES              256
+#define LINE_BYTES		256
 
 static EFI_GUID console_out_device = {
-        0xd3b36f2c, 0xd551, 0x11d4, {0x9a, 0x46, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d}};
+	0xd3b36f2c, 0xd551, 0x11d4, {0x9a, 0x46, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d}};
 static EFI_GUID device_path_guid = EFI_DEVICE_PATH_PROTOCOL_GUID;
 
 static struct loader *the_loader;
@@ -26,7 +26,7 @@ static bool has_uart(EFI_DEVICE_PATH *path)
 		if (path->Type == MESSAGING_DEVICE_PATH && path->SubType == MSG_UART_DP)
 			return true;
 		path = (EFI_DEVICE_PATH *)((uint8_t *)path + path->Length[0] +
-		                           (path->Length[1] << 8));
+					   (path->Length[1] << 8));
 	}
 	return false;
 }
@@ -38,14 +38,14 @@ static bool console_has_serial(void)
 	UINTN count;
 	bool found = false;
 
-	if (EFI_ERROR(boot_services->LocateHandleBuffer(ByProtocol, &console_out_device, NULL, &count,
-	                                                &handles)))
+	if (EFI_ERROR(boot_services->LocateHandleBuffer(ByProtocol, &console_out_device, NULL,
+							&count, &handles)))
 		return false;
 	for (UINTN i = 0; i < count && !found; i++) {
 		EFI_DEVICE_PATH *path;
 
 		if (!EFI_ERROR(boot_services->HandleProtocol(handles[i], &device_path_guid,
-		                                             (void **)&path)))
+							     (void **)&path)))
 			found = has_uart(path);
 	}
 	boot_services->FreePool(handles);
@@ -92,8 +92,8 @@ static void write_line(const char *prefix, const char *format, va_list arguments
 	uint64_t ticks = the_loader->tsc_hz / 1000000;
 	uint64_t time = ticks != 0 ? (rdtsc() - the_loader->boot_tsc) / ticks : 0;
 	size_t length = format_text(line, sizeof(line), "[%5llu.%06llu] %s",
-	                            (unsigned long long)(time / 1000000),
-	                            (unsigned long long)(time % 1000000), prefix);
+				    (unsigned long long)(time / 1000000),
+				    (unsigned long long)(time % 1000000), prefix);
 
 	length += format_text_v(line + length, sizeof(line) - 1 - length, format, arguments);
 	line[length++] = '\n';

@@ -6,16 +6,16 @@
 #include "arch/x86/x86.h"
 #include "hv/string.h"
 
-#define APIC_ICR_LOW         0x300
-#define APIC_ICR_HIGH        0x310
-#define ICR_PENDING          (1u << 12)
-#define ICR_INIT             0x4500 /* INIT, level assert */
-#define ICR_SIPI             0x4600
-#define INIT_MICROSECONDS    10000
-#define SIPI_MICROSECONDS    200
-#define ANSWER_MICROSECONDS  1000000
-#define POLL_MICROSECONDS    20
-#define TRAMPOLINE_LIMIT     0x9ffff
+#define APIC_ICR_LOW	    0x300
+#define APIC_ICR_HIGH	    0x310
+#define ICR_PENDING	    (1u << 12)
+#define ICR_INIT	    0x4500 /* INIT, level assert */
+#define ICR_SIPI	    0x4600
+#define INIT_MICROSECONDS   10000
+#define SIPI_MICROSECONDS   200
+#define ANSWER_MICROSECONDS 1000000
+#define POLL_MICROSECONDS   20
+#define TRAMPOLINE_LIMIT    0x9ffff
 
 struct __attribute__((packed)) trampoline_data {
 	uint16_t gdt_limit;
@@ -43,7 +43,7 @@ void prepare_trampoline(struct loader *loader)
 	uint32_t page;
 
 	loader->trampoline = allocate("the CPUs' first code", PAGE_BYTES, PAGE_BYTES,
-	                              TRAMPOLINE_LIMIT, EfiLoaderData);
+				      TRAMPOLINE_LIMIT, EfiLoaderData);
 	page = (uint32_t)loader->trampoline.at;
 	memcpy((void *)loader->trampoline.at, trampoline, (size_t)(trampoline_end - trampoline));
 	data = (struct trampoline_data *)(loader->trampoline.at + o->data);
@@ -96,8 +96,9 @@ static void start_cpu(struct loader *loader, uint32_t index)
 	if (arrived(loader, cpu, ANSWER_MICROSECONDS))
 		return;
 	if (__atomic_compare_exchange_n(&cpu->state, &starting, BOOT_CPU_FAILED, false,
-	                                __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		report("warning: CPU %u (APIC id %u) did not answer INIT and SIPI within %u ms: going "
+					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		report("warning: CPU %u (APIC id %u) did not answer INIT and SIPI within %u ms: "
+		       "going "
 		       "on without it",
 		       index, cpu->apic_id, ANSWER_MICROSECONDS / 1000);
 }
@@ -118,7 +119,7 @@ void start_cpus(struct loader *loader)
 _Noreturn void enter_hypervisor(struct loader *loader)
 {
 	void (*enter)(uint64_t) __attribute__((sysv_abi)) =
-	        (void *)(loader->trampoline.at + trampoline_offsets.boot_cpu);
+		(void *)(loader->trampoline.at + trampoline_offsets.boot_cpu);
 
 	enter(loader->trampoline.at);
 	__builtin_unreachable();

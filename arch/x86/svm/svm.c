@@ -6,9 +6,9 @@
 #include "hv/cpu.h"
 #include "hv/memory.h"
 
-#define CPUID_EXT_1        0x80000001
-#define CPUID_EXT_1_SVM    (1u << 2)
-#define CPUID_SVM          0x8000000a
+#define CPUID_EXT_1	   0x80000001
+#define CPUID_EXT_1_SVM	   (1u << 2)
+#define CPUID_SVM	   0x8000000a
 #define CPUID_EXT_1_PAGE1G (1u << 26)
 
 void svm_clear_gif(void);
@@ -23,6 +23,7 @@ const char *svm_cpu_enable(struct cpu *cpu, void *page)
 	if (!(cpuid(CPUID_SVM, 0).edx & SVM_FEATURE_NP))
 		return "no nested paging (CPUID 0x8000000A EDX bit 0 is 0)";
 	/* The nested walk uses the host's EFER: without NXE, NX bits in it would be reserved. */
+	write_cr4(read_cr4() | CR4_MCE); /* a machine check is no silent shutdown */
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME | EFER_NXE);
 	wrmsr(MSR_VM_CR, rdmsr(MSR_VM_CR) | VM_CR_R_INIT);
 	wrmsr(MSR_VM_HSAVE_PA, memory_physical(page).v);
@@ -53,16 +54,16 @@ void svm_cpu_nmi(struct cpu *cpu)
 }
 
 const struct arch_ops svm_ops = {
-        .name = "svm",
-        .ept_format = &ept_format_npt,
-        .cpu_enable = svm_cpu_enable,
-        .cpu_features = svm_cpu_features,
-        .cpu_nmi = svm_cpu_nmi,
-        .service_init = svm_service_init,
-        .cpu_run = svm_cpu_run,
-        .vcpu_fault = svm_vcpu_fault,
-        .vcpu_read = svm_vcpu_read,
-        .msr_read = svm_msr_read,
-        .msr_write = svm_msr_write,
-        .vcpu_dump = svm_vcpu_dump,
+	.name = "svm",
+	.ept_format = &ept_format_npt,
+	.cpu_enable = svm_cpu_enable,
+	.cpu_features = svm_cpu_features,
+	.cpu_nmi = svm_cpu_nmi,
+	.service_init = svm_service_init,
+	.cpu_run = svm_cpu_run,
+	.vcpu_fault = svm_vcpu_fault,
+	.vcpu_read = svm_vcpu_read,
+	.msr_read = svm_msr_read,
+	.msr_write = svm_msr_write,
+	.vcpu_dump = svm_vcpu_dump,
 };

@@ -15,7 +15,7 @@ const char *svm_cpu_enable(struct cpu *cpu, void *page);
 uint64_t svm_cpu_features(void);
 void svm_cpu_nmi(struct cpu *cpu);
 void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
-                      const struct boot_service_entry *entry, const struct ept *memory);
+		      const struct boot_service_entry *entry, const struct ept *memory);
 _Noreturn void svm_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT]);
 void svm_vcpu_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code);
 uint64_t svm_vcpu_read(struct vcpu *vcpu, enum vcpu_register which);

@@ -21,15 +21,16 @@ static uint8_t msr_map[MSR_MAP_BYTES] __attribute__((aligned(4096)));
 
 static void intercept(uint32_t msr, bool read, bool write)
 {
-	uint32_t range = msr >= MSR_RANGE_HIGH ? MSR_RANGE_HIGH
-	                 : msr >= MSR_RANGE_MID ? MSR_RANGE_MID
-	                                        : MSR_RANGE_LOW;
-	uint32_t base = range == MSR_RANGE_HIGH ? 2 * MSR_MAP_RANGE
-	                : range == MSR_RANGE_MID ? MSR_MAP_RANGE
-	                                         : 0;
+	uint32_t range = msr >= MSR_RANGE_HIGH	? MSR_RANGE_HIGH
+			 : msr >= MSR_RANGE_MID ? MSR_RANGE_MID
+						: MSR_RANGE_LOW;
+	uint32_t base = range == MSR_RANGE_HIGH	 ? 2 * MSR_MAP_RANGE
+			: range == MSR_RANGE_MID ? MSR_MAP_RANGE
+						 : 0;
 	uint32_t bit = (msr - range) * 2;
 
-	msr_map[base + bit / 8] |= (uint8_t)((read ? 1 : 0) << (bit % 8) | (write ? 2 : 0) << (bit % 8));
+	msr_map[base + bit / 8] |=
+		(uint8_t)((read ? 1 : 0) << (bit % 8) | (write ? 2 : 0) << (bit % 8));
 }
 
 hpa_t svm_msr_map(void)

@@ -10,23 +10,24 @@ void svm_take_pending(void);
 
 /* Segment attributes as the VMCB packs them. */
 #define ATTRIBUTES_CODE64 0x0a9b
-#define ATTRIBUTES_DATA   0x0c93
-#define ATTRIBUTES_LDT    0x0082
-#define ATTRIBUTES_TSS    0x008b
+#define ATTRIBUTES_DATA	  0x0c93
+#define ATTRIBUTES_LDT	  0x0082
+#define ATTRIBUTES_TSS	  0x008b
 
 #define ASID_SERVICE 1
 
 void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
-                      const struct boot_service_entry *entry, const struct ept *memory)
+		      const struct boot_service_entry *entry, const struct ept *memory)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 	struct vmcb_segment data = {BOOT_SELECTOR_DATA, ATTRIBUTES_DATA, 0xffffffff, 0};
 
-	/* Interrupts, ports and the local APIC are the service VM's own: no INTR, no I/O intercept. */
+	/* Interrupts, ports and the local APIC are the service VM's own: no INTR, no I/O intercept.
+	 */
 	vmcb->intercept3 = INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_CPUID | INTERCEPT_INVD |
-	                   INTERCEPT_INVLPGA | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
+			   INTERCEPT_INVLPGA | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
 	vmcb->intercept4 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD |
-	                   INTERCEPT_VMSAVE | INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT;
+			   INTERCEPT_VMSAVE | INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT;
 	vmcb->msrpm_base_pa = svm_msr_map().v;
 	vmcb->asid = ASID_SERVICE;
 	vmcb->tlb_control = TLB_CONTROL_FLUSH;
@@ -54,8 +55,8 @@ void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 }
 
 /*
- * Goes past the instruction that exited, `length` bytes long without prefixes: what its end would have
- * done. It ends the shadow of an STI or MOV SS before it, and is single-stepped.
+ * Goes past the instruction that exited, `length` bytes long without prefixes: what its end would
+ * have done. It ends the shadow of an STI or MOV SS before it, and is single-stepped.
  */
 static inline void complete_instruction(struct vcpu *vcpu, unsigned length)
 {
@@ -98,8 +99,8 @@ static void deliver_nmi(struct vcpu *vcpu)
 }
 
 /*
- * A nested page fault while an NMI was being delivered: the exception that the fault becomes must not
- * swallow it. (Any other event is lost to the exception, as it would be to a second fault.)
+ * A nested page fault while an NMI was being delivered: the exception that the fault becomes must
+ * not swallow it. (Any other event is lost to the exception, as it would be to a second fault.)
  */
 static void requeue_nmi(struct vcpu *vcpu)
 {
@@ -181,10 +182,10 @@ static inline void world_switch(struct vcpu *vcpu)
 	uint64_t vmcb_pa = vcpu->control_pa.v;
 
 	__asm__ volatile("call svm_world_switch"
-	                 : "+D"(regs), "+a"(vmcb_pa)
-	                 :
-	                 : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-	                   "r15", "cc", "memory");
+			 : "+D"(regs), "+a"(vmcb_pa)
+			 :
+			 : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13",
+			   "r14", "r15", "cc", "memory");
 }
 
 _Noreturn void svm_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT])
@@ -253,12 +254,12 @@ void svm_vcpu_dump(struct vcpu *vcpu)
 	const struct vmcb *vmcb = vmcb_of(vcpu);
 
 	log_error("exitcode %llx exitinfo1 %llx exitinfo2 %llx exitintinfo %llx",
-	          (unsigned long long)vmcb->exitcode, (unsigned long long)vmcb->exitinfo1,
-	          (unsigned long long)vmcb->exitinfo2, (unsigned long long)vmcb->exitintinfo);
+		  (unsigned long long)vmcb->exitcode, (unsigned long long)vmcb->exitinfo1,
+		  (unsigned long long)vmcb->exitinfo2, (unsigned long long)vmcb->exitintinfo);
 	log_error("cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx", (unsigned long long)vmcb->cr0,
-	          (unsigned long long)vmcb->cr2, (unsigned long long)vmcb->cr3,
-	          (unsigned long long)vmcb->cr4, (unsigned long long)vmcb->efer);
+		  (unsigned long long)vmcb->cr2, (unsigned long long)vmcb->cr3,
+		  (unsigned long long)vmcb->cr4, (unsigned long long)vmcb->efer);
 	log_error("cs %x rip %llx ss %x rsp %llx rflags %llx cpl %u", vmcb->cs.selector,
-	          (unsigned long long)vmcb->rip, vmcb->ss.selector, (unsigned long long)vmcb->rsp,
-	          (unsigned long long)vmcb->rflags, vmcb->cpl);
+		  (unsigned long long)vmcb->rip, vmcb->ss.selector, (unsigned long long)vmcb->rsp,
+		  (unsigned long long)vmcb->rflags, vmcb->cpl);
 }

@@ -6,24 +6,24 @@
 #include "hv/types.h"
 
 /* Intercept words 3, 4 (offsets 0x00c, 0x010). */
-#define INTERCEPT_INTR     (1u << 0)
-#define INTERCEPT_NMI      (1u << 1)
-#define INTERCEPT_INIT     (1u << 3)
-#define INTERCEPT_CPUID    (1u << 18)
-#define INTERCEPT_IRET     (1u << 20)
-#define INTERCEPT_INVD     (1u << 22)
-#define INTERCEPT_HLT      (1u << 24)
+#define INTERCEPT_INTR	   (1u << 0)
+#define INTERCEPT_NMI	   (1u << 1)
+#define INTERCEPT_INIT	   (1u << 3)
+#define INTERCEPT_CPUID	   (1u << 18)
+#define INTERCEPT_IRET	   (1u << 20)
+#define INTERCEPT_INVD	   (1u << 22)
+#define INTERCEPT_HLT	   (1u << 24)
 #define INTERCEPT_INVLPGA  (1u << 26)
-#define INTERCEPT_IO       (1u << 27)
-#define INTERCEPT_MSR      (1u << 28)
+#define INTERCEPT_IO	   (1u << 27)
+#define INTERCEPT_MSR	   (1u << 28)
 #define INTERCEPT_SHUTDOWN (1u << 31)
 
-#define INTERCEPT_VMRUN   (1u << 0)
+#define INTERCEPT_VMRUN	  (1u << 0)
 #define INTERCEPT_VMMCALL (1u << 1)
 #define INTERCEPT_VMLOAD  (1u << 2)
 #define INTERCEPT_VMSAVE  (1u << 3)
-#define INTERCEPT_STGI    (1u << 4)
-#define INTERCEPT_CLGI    (1u << 5)
+#define INTERCEPT_STGI	  (1u << 4)
+#define INTERCEPT_CLGI	  (1u << 5)
 #define INTERCEPT_SKINIT  (1u << 6)
 
 #define TLB_CONTROL_NONE  0
@@ -31,39 +31,39 @@
 
 #define NP_ENABLE (1ull << 0)
 
-#define EVENT_VALID      (1ull << 31)
+#define EVENT_VALID	 (1ull << 31)
 #define EVENT_ERROR_CODE (1ull << 11)
-#define EVENT_TYPE       (7ull << 8)
-#define EVENT_NMI        (2ull << 8)
-#define EVENT_EXCEPTION  (3ull << 8)
+#define EVENT_TYPE	 (7ull << 8)
+#define EVENT_NMI	 (2ull << 8)
+#define EVENT_EXCEPTION	 (3ull << 8)
 
 /* VMCB clean bits (section 15.15.3): set, the processor may use what it has cached. */
-#define CLEAN_ALL       0x00000fffu
+#define CLEAN_ALL	0x00000fffu
 #define CLEAN_INTERCEPT (1u << 0)
-#define CLEAN_CR_EFER   (1u << 5)
-#define CLEAN_DR        (1u << 6)
+#define CLEAN_CR_EFER	(1u << 5)
+#define CLEAN_DR	(1u << 6)
 
-#define VMEXIT_NMI      0x061
-#define VMEXIT_INIT     0x063
-#define VMEXIT_CPUID    0x072
-#define VMEXIT_IRET     0x074
-#define VMEXIT_INVD     0x076
-#define VMEXIT_INVLPGA  0x07a
-#define VMEXIT_MSR      0x07c
+#define VMEXIT_NMI	0x061
+#define VMEXIT_INIT	0x063
+#define VMEXIT_CPUID	0x072
+#define VMEXIT_IRET	0x074
+#define VMEXIT_INVD	0x076
+#define VMEXIT_INVLPGA	0x07a
+#define VMEXIT_MSR	0x07c
 #define VMEXIT_SHUTDOWN 0x07f
-#define VMEXIT_VMRUN    0x080
-#define VMEXIT_VMMCALL  0x081
-#define VMEXIT_VMLOAD   0x082
-#define VMEXIT_SKINIT   0x086
-#define VMEXIT_NPF      0x400
-#define VMEXIT_INVALID  0xffffffffu /* compare the low 32 bits */
+#define VMEXIT_VMRUN	0x080
+#define VMEXIT_VMMCALL	0x081
+#define VMEXIT_VMLOAD	0x082
+#define VMEXIT_SKINIT	0x086
+#define VMEXIT_NPF	0x400
+#define VMEXIT_INVALID	0xffffffffu /* compare the low 32 bits */
 
 #define NPF_WRITE (1ull << 1)
 
 /* Lengths without prefixes, for processors that do not save the next RIP. */
-#define LENGTH_CPUID 2
-#define LENGTH_MSR   2
-#define LENGTH_INVD  2
+#define LENGTH_CPUID   2
+#define LENGTH_MSR     2
+#define LENGTH_INVD    2
 #define LENGTH_VMMCALL 3
 
 struct vmcb_segment {
@@ -139,17 +139,17 @@ _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "vmcb");
 _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "vmcb");
 _Static_assert(sizeof(struct vmcb) == 0x1000, "vmcb");
 
-#define MSR_SYSCFG     0xc0010010
-#define MSR_IORR_FIRST 0xc0010016
-#define MSR_IORR_LAST  0xc0010019
-#define MSR_TOP_MEM    0xc001001a
-#define MSR_TOP_MEM2   0xc001001d
-#define MSR_SMM_BASE   0xc0010111
-#define MSR_SMM_ADDR   0xc0010112
-#define MSR_SMM_MASK   0xc0010113
-#define MSR_VM_CR      0xc0010114
-#define MSR_IGNNE      0xc0010115
-#define MSR_SMM_CTL    0xc0010116
+#define MSR_SYSCFG	0xc0010010
+#define MSR_IORR_FIRST	0xc0010016
+#define MSR_IORR_LAST	0xc0010019
+#define MSR_TOP_MEM	0xc001001a
+#define MSR_TOP_MEM2	0xc001001d
+#define MSR_SMM_BASE	0xc0010111
+#define MSR_SMM_ADDR	0xc0010112
+#define MSR_SMM_MASK	0xc0010113
+#define MSR_VM_CR	0xc0010114
+#define MSR_IGNNE	0xc0010115
+#define MSR_SMM_CTL	0xc0010116
 #define MSR_VM_HSAVE_PA 0xc0010117
 
 #define VM_CR_R_INIT (1ull << 1) /* INIT becomes #SX */
@@ -157,9 +157,9 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "vmcb");
 #define VM_CR_SVMDIS (1ull << 4)
 
 /* CPUID leaf 0x8000000a. */
-#define SVM_FEATURE_NP           (1u << 0)
-#define SVM_FEATURE_NRIP_SAVE    (1u << 3)
-#define SVM_FEATURE_FLUSH_ASID   (1u << 6)
-#define SVM_FEATURE_AVIC         (1u << 13)
+#define SVM_FEATURE_NP	       (1u << 0)
+#define SVM_FEATURE_NRIP_SAVE  (1u << 3)
+#define SVM_FEATURE_FLUSH_ASID (1u << 6)
+#define SVM_FEATURE_AVIC       (1u << 13)
 
 #endif

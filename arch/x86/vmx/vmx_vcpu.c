@@ -200,8 +200,8 @@ static void handle_cr_access(struct vcpu *vcpu)
 }
 
 /*
- * Goes past the instruction that exited: what its end would have done. It ends the shadow of an STI or
- * MOV SS before it, and is single-stepped.
+ * Goes past the instruction that exited: what its end would have done. It ends the shadow of an STI
+ * or MOV SS before it, and is single-stepped.
  */
 static inline void complete_instruction(struct vcpu *vcpu)
 {
@@ -252,7 +252,7 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	default:
 		exit->information = vmcs_read(VMCS_EXIT_QUALIFICATION);
 		return exit->code & EXIT_REASON_ENTRY_FAILURE ? SOCLE_EXIT_ENTRY_FAILURE
-		                                              : SOCLE_EXIT_OTHER;
+							      : SOCLE_EXIT_OTHER;
 	}
 }
 
@@ -287,9 +287,9 @@ static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu)
 }
 
 /*
- * The call goes to vmx_world.asm, which keeps RSP and RBP only: nothing is saved for nobody. RSP is the
- * same at each call of a CPU, so the first entry of a VMCS sets the host's RSP for all. False: VMLAUNCH
- * or VMRESUME failed.
+ * The call goes to vmx_world.asm, which keeps RSP and RBP only: nothing is saved for nobody. RSP is
+ * the same at each call of a CPU, so the first entry of a VMCS sets the host's RSP for all. False:
+ * VMLAUNCH or VMRESUME failed.
  */
 static inline bool world_switch(struct vcpu *vcpu)
 {
@@ -297,10 +297,10 @@ static inline bool world_switch(struct vcpu *vcpu)
 	uint64_t result = vcpu->launched;
 
 	__asm__ volatile("call vmx_world_switch"
-	                 : "+D"(regs), "+a"(result)
-	                 :
-	                 : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-	                   "r15", "cc", "memory");
+			 : "+D"(regs), "+a"(result)
+			 :
+			 : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13",
+			   "r14", "r15", "cc", "memory");
 	return result != 0;
 }
 
