@@ -93,9 +93,8 @@ def script(machine, path, progress, timeout):
         status, _ = machine.command(line, timeout=1e9 if limit is None else limit)
         if status:
             failed.append(f"'{line}' ended with status {status}")
-    machine.send_line("poweroff")
     limit = _limit(timeout, machine)
-    ending = machine.wait_exit(120 if limit is None else limit)
+    ending = machine.power_off(120 if limit is None else limit)
     progress.clear()
     print(flush=True)
     for failure in failed:

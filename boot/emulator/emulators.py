@@ -25,6 +25,7 @@ VGA_BIOS = "/usr/share/seabios/vgabios-stdvga.bin"
 # How a machine came to its end.
 OFF = "off"  # the guest switched it off
 RESET = "reset"  # the guest reset it, which ends the emulator
+CRASHED = "crashed"  # a triple fault of the guest; QEMU calls that a reset
 DIED = "died"  # the emulator itself failed
 KILLED = "killed"  # by us
 
@@ -54,6 +55,13 @@ def _need(path, package):
 def _die_with_parent():
     """In the child, before exec: its end is tied to ours even if we are killed outright."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
+def _without_network():
+    """A prefix for a command that is to have no network: Bochs' screen listens for anybody."""
+    command = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--net"]
+    works = subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
+    return command if works else []
 
 
 class _Emulator:
@@ -98,6 +106,10 @@ class _Emulator:
             name = signal.Signals(-status).name
             return Ending(DIED, f"the emulator died of {name}{self._complaint()}")
         return self._ending(status)
+
+    def guest_is_over(self, _text):
+        """The Ending, if what the guest did ought to have ended the emulator and has not."""
+        return None
 
     def _ending(self, status):
         raise NotImplementedError
@@ -230,13 +242,15 @@ class Bochs(_Emulator):
                 "vga: extension=vbe",
                 f"com1: enabled=1, mode=term, dev={os.ttyname(self._far_end)}",
                 "port_e9_hack: enabled=1",
+                "sound: driver=dummy",  # ALSA without a sound card would abort it
                 "clock: sync=none",
                 "log: bochs.log",
                 "debugger_log: -",
                 "magic_break: enabled=0",
-                "panic: action=report",
+                # A CPU's panic is a triple fault; other devices' are survivable.
+                "panic: action=report" + "".join(f", cpu{n}=fatal" for n in range(config.smp)),
                 "error: action=ignore",
-                "info: action=ignore",
+                "info: action=ignore, pc_system=report",  # resets; see guest_is_over()
                 "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
                 "ata0-master: type=disk, path=disk.img, mode=flat",
                 "boot: disk", ""]))
@@ -244,8 +258,16 @@ class Bochs(_Emulator):
         with open(commands, "w", encoding="ascii") as stream:
             stream.write("c\nquit\n")
         with open(os.path.join(self.directory, "bochs.out"), "wb") as out:
-            self._spawn(["bochs", "-q", "-unlock", "-f", "bochsrc", "-rc", "commands"],
-                        stdin=subprocess.DEVNULL, stdout=out)
+            self._spawn([*_without_network(), "bochs", "-q", "-unlock", "-f", "bochsrc",
+                         "-rc", "commands"], stdin=subprocess.DEVNULL, stdout=out)
+
+    def guest_is_over(self, text):
+        """Bochs would go on after a reset, and after Linux without ACPI has halted: the Ending."""
+        if self._log().count("Reset(HARDWARE) called") > 1:
+            return Ending(RESET, "the machine reset itself")
+        if self.config.bare and "reboot: System halted" in text[-200:]:
+            return Ending(OFF, "the machine halted")
+        return None
 
     def close(self):
         super().close()
@@ -253,9 +275,16 @@ class Bochs(_Emulator):
             os.close(self._far_end)
             self._far_end = -1
 
-    def _ending(self, status):
+    def _log(self):
+        if not os.path.exists(self.log):
+            return ""
         with open(self.log, "rb") as stream:
-            log = stream.read().decode(errors="replace")
+            return stream.read().decode(errors="replace")
+
+    def _ending(self, status):
+        log = self._log()
         if re.search("soft power off|shutdown requested", log):
             return Ending(OFF, "the machine was switched off")
+        if "3rd (" in log or "exception with no resolution" in log:
+            return Ending(CRASHED, f"a CPU triple-faulted: {log[-1000:].strip()}")
         return Ending(DIED, f"Bochs ended with status {status}{self._complaint()}: {log[-1000:]}")

@@ -10,7 +10,7 @@ import threading
 import time
 
 from . import disk, emulators
-from .config import BUILD
+from .config import BUILD, Failure
 
 # The prompt of the management shell: at the start of a line, with the status if it is not 0.
 PROMPT = re.compile(r"(?:^|\n)socle(?: \[(\d+)\])?> ")
@@ -44,6 +44,7 @@ class Machine:
     expect(regex)       waits for the regular expression, returns the match
     command(line)       types a line at the prompt, returns (status, output)
     send(text)          types text as it is; send_line(text) with Enter behind it
+    power_off()         types poweroff and waits for the end, returns the Ending
     wait_exit()         waits for the end, returns the Ending
     close()             ends whatever is left of it and removes its files; safe at any time
     text                everything received, without escape sequences, lines ended by \\n
@@ -111,7 +112,7 @@ class Machine:
 
     def _read(self):
         while True:
-            over = self.emulator.ending()
+            over = self.emulator.ending() or self.emulator.guest_is_over(self.text)
             ready, _, _ = select.select([self.emulator.output], [], [], 0 if over else 0.2)
             data = b""
             if ready:
@@ -125,6 +126,7 @@ class Machine:
                 break
             elif ready:
                 time.sleep(0.01)  # the stream has ended, the process not yet
+        self.emulator.kill()
         with self._changed:
             self._ending = over
             self._changed.notify_all()
@@ -246,6 +248,19 @@ class Machine:
         with self._changed:
             return self._wait(lambda: self._ending, "the machine to switch itself off",
                               time.monotonic() + timeout)
+
+    def power_off(self, timeout=120):
+        """Has the management shell switch the machine off; its Ending."""
+        deadline = time.monotonic() + timeout
+        # Without the hypervisor the shell would refuse.
+        line = "!poweroff" if self.config.bare else "poweroff"
+        try:
+            status, output = self.command(line, timeout)
+        except Ended as ended:
+            return ended.ending
+        if status:
+            raise Failure(f"'{line}' ended with status {status}: {output.strip()}")
+        return self.wait_exit(deadline - time.monotonic())
 
     def tail(self, lines=40):
         """The last lines of what was received, for a report."""
