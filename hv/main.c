@@ -112,7 +112,7 @@ static void gather(struct boot_info *boot, struct cpu *cpu)
 }
 
 /* Fails on purpose, if socle.conf says so. */
-static void selftest(const struct boot_info *boot)
+static __attribute__((noinline)) void selftest(const struct boot_info *boot)
 {
 	if (boot->selftest == SELFTEST_EXCEPTION)
 		__asm__ volatile("ud2");

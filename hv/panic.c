@@ -96,10 +96,10 @@ static void say_trace(uint64_t frame)
 
 		if (words[1] == 0 || words[0] <= frame) {
 			if (words[1] != 0)
-				say_address(words[1]);
+				say_address(words[1] - 1);
 			break;
 		}
-		say_address(words[1]);
+		say_address(words[1] - 1); /* the call, not what follows it */
 		frame = words[0];
 	}
 }

@@ -8,7 +8,7 @@ echo '// SPDX-License-Identifier: BSD-2-Clause'
 echo '#include "hv/symbols.h"'
 echo 'const struct symbol symbols[] __attribute__((section(".rodata.symbols"))) = {'
 if [ $# -eq 1 ]; then
-	nm "$1" | LC_ALL=C sort | awk '$2 ~ /^[tT]$/ {printf "{0x%sull, \"%s\"},\n", $1, $3}'
+	nm "$1" | LC_ALL=C sort | awk '$2 ~ /^[tT]$/ && $3 !~ /\./ {printf "{0x%sull, \"%s\"},\n", $1, $3}'
 else
 	echo '{0, "?"},'
 fi
