@@ -17,7 +17,7 @@ import subprocess
 import threading
 import tty
 
-from .config import Failure
+from .config import BOCHS_IPS, Failure
 
 OVMF = "/usr/share/OVMF"
 VGA_BIOS = "/usr/share/seabios/vgabios-stdvga.bin"
@@ -237,7 +237,7 @@ class Bochs(_Emulator):
                 f"romimage: file={_need(f'{OVMF}/OVMF_CODE.fd', 'ovmf')}",
                 f"vgaromimage: file={_need(VGA_BIOS, 'seabios')}",
                 f"cpu: model={config.cpu_model or 'corei7_skylake_x'}, count={config.smp}, "
-                "ips=50000000, reset_on_triple_fault=0",
+                f"ips={BOCHS_IPS}, reset_on_triple_fault=0",
                 "pci: enabled=1, chipset=i440fx",
                 "vga: extension=vbe",
                 f"com1: enabled=1, mode=term, dev={os.ttyname(self._far_end)}",
