@@ -3,13 +3,12 @@
 
 #include "hv/panic.h"
 
-static uint64_t base, end;
+static uint64_t base;
 static struct page_arena arena;
 
 void memory_init(const struct boot_info *boot)
 {
 	base = boot->base;
-	end = boot->base + boot->bytes;
 	arena = (struct page_arena){
 		.virtual = boot->arena - boot->base + HV_BASE,
 		.physical = hpa(boot->arena),
@@ -20,11 +19,6 @@ void memory_init(const struct boot_info *boot)
 hpa_t memory_physical(const void *at)
 {
 	return hpa((uint64_t)at - HV_BASE + base);
-}
-
-bool memory_overlaps(hpa_t from, uint64_t bytes)
-{
-	return from.v < end && (from.v >= base || bytes > base - from.v);
 }
 
 struct page_arena *memory_arena(void)

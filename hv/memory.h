@@ -12,9 +12,6 @@ void memory_init(const struct boot_info *boot);
 /* Host-physical address of something in the hypervisor's memory. */
 hpa_t memory_physical(const void *at);
 
-/* True if a range of host-physical addresses has a byte in common with the hypervisor's memory. */
-bool memory_overlaps(hpa_t from, uint64_t bytes);
-
 /*
  * The pages for the hypervisor's own tables and control blocks. Used by the boot CPU alone, before
  * the service VM runs.

@@ -6,7 +6,9 @@
 #include "arch/x86/x86.h"
 
 #define LEAF_FEATURES	    0x00000001
+#define LEAF_POWER	    0x00000006
 #define LEAF_EXTENDED	    0x00000007
+#define LEAF_TRACE	    0x00000014
 #define LEAF_HYPERVISOR	    0x40000000
 #define LEAF_HYPERVISOR_END 0x400000ff
 #define LEAF_AMD_FEATURES   0x80000001
@@ -14,10 +16,15 @@
 #define LEAF_AMD_SVM	    0x8000000a
 #define LEAF_AMD_ENCRYPTION 0x8000001f
 
+#define ECX_1_DTES64	  (1u << 2)
+#define ECX_1_DS_CPL	  (1u << 4)
 #define ECX_1_VMX	  (1u << 5)
 #define ECX_1_SMX	  (1u << 6)
 #define ECX_1_OSXSAVE	  (1u << 27)
 #define ECX_1_HYPERVISOR  (1u << 31)
+#define EDX_1_DS	  (1u << 21)
+#define EAX_6_FEEDBACK	  (1u << 19 | 1u << 23) /* hardware feedback, thread director */
+#define EBX_7_TRACE	  (1u << 25)
 #define ECX_7_OSPKE	  (1u << 4)
 #define EDX_7_PCONFIG	  (1u << 18)
 #define EBX_SIZES_INVLPGB (1u << 3)
@@ -45,14 +52,20 @@ void guest_cpuid(struct vcpu *vcpu)
 
 	switch (leaf) {
 	case LEAF_FEATURES: /* OSXSAVE and OSPKE mirror CR4, and this ran with the hypervisor's. */
-		r.ecx &= ~(ECX_1_VMX | ECX_1_SMX | ECX_1_OSXSAVE);
+		r.ecx &= ~(ECX_1_VMX | ECX_1_SMX | ECX_1_OSXSAVE | ECX_1_DTES64 | ECX_1_DS_CPL);
+		r.edx &= ~EDX_1_DS;
 		r.ecx |= ECX_1_HYPERVISOR;
 		if (arch->vcpu_read(vcpu, VCPU_CR4) & CR4_OSXSAVE)
 			r.ecx |= ECX_1_OSXSAVE;
 		break;
+	case LEAF_POWER: /* this, the debug store and traces: vmx_msr.c */
+		r.eax &= ~EAX_6_FEEDBACK;
+		r.edx = 0;
+		break;
 	case LEAF_EXTENDED:
 		if ((uint32_t)vcpu->regs.rcx != 0)
 			break;
+		r.ebx &= ~EBX_7_TRACE;
 		r.ecx &= ~ECX_7_OSPKE;
 		r.edx &= ~EDX_7_PCONFIG;
 		if (arch->vcpu_read(vcpu, VCPU_CR4) & CR4_PKE)
@@ -64,6 +77,7 @@ void guest_cpuid(struct vcpu *vcpu)
 	case LEAF_AMD_SIZES: /* INVLPGB reaches other ASIDs: the control block does not allow it */
 		r.ebx &= ~EBX_SIZES_INVLPGB;
 		break;
+	case LEAF_TRACE:
 	case LEAF_AMD_SVM:
 	case LEAF_AMD_ENCRYPTION:
 		r = (struct cpuid_result){0};

@@ -57,6 +57,7 @@
 #define VMCS_GUEST_GDTR_LIMIT	      0x4810
 #define VMCS_GUEST_IDTR_LIMIT	      0x4812
 #define VMCS_GUEST_ES_ACCESS_RIGHTS   0x4814
+#define VMCS_GUEST_CS_ACCESS_RIGHTS   0x4816
 #define VMCS_GUEST_SS_ACCESS_RIGHTS   0x4818
 #define VMCS_GUEST_INTERRUPTIBILITY   0x4824
 #define VMCS_GUEST_ACTIVITY	      0x4826
@@ -160,6 +161,7 @@ enum vmcs_segment {
 #define ACCESS_RIGHTS_CODE64   0xa09b
 #define ACCESS_RIGHTS_DATA     0xc093
 #define ACCESS_RIGHTS_TSS      0x008b
+#define ACCESS_RIGHTS_L	       (1u << 13) /* of a code segment: 64-bit mode */
 #define ACCESS_RIGHTS_UNUSABLE 0x10000
 #define ACCESS_RIGHTS_DPL(a)   ((uint32_t)(a) >> 5 & 3)
 

@@ -157,11 +157,12 @@ const char *vmx_cpu_enable(struct cpu *cpu, void *page)
 
 	if (error != NULL)
 		return error;
-	/* The boot CPU comes first, and alone. */
-	if (cpu->index == 0)
+	if (cpu->index == 0) { /* it comes first, and alone */
 		vmx_controls = controls;
-	else if (memcmp(&controls, &vmx_controls, sizeof(controls)) != 0)
+		vmx_msr_map_init();
+	} else if (memcmp(&controls, &vmx_controls, sizeof(controls)) != 0) {
 		return "VT-x offers other controls than on CPU 0";
+	}
 
 	feature_control = rdmsr(MSR_FEATURE_CONTROL);
 	if (!(feature_control & FEATURE_CONTROL_LOCK))

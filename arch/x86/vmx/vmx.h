@@ -32,7 +32,10 @@ bool vmx_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool vmx_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 void vmx_vcpu_dump(struct vcpu *vcpu);
 
-/* Host-physical address of the service VM's MSR bitmap; builds it on the first call. */
+/* Fills the service VM's MSR bitmap. Boot CPU, once. */
+void vmx_msr_map_init(void);
+
+/* Its host-physical address. */
 hpa_t vmx_msr_map(void);
 
 /* Makes a VMCS the current one of this CPU, empty. vmcs is a zeroed page. */

@@ -3,12 +3,11 @@
  * VT-x: the service VM's model-specific registers. All are its own, but
  *
  * - those that would show or switch off VT-x;
- * - those that decide what a physical address means (the local APIC's place; the range registers
- *   of system management, SMRR and PRMRR, take writes in system management or before their lock
- * only);
+ * - those that decide what a physical address means: the local APIC's place, and the ranges of
+ * system management and of enclaves, which firmware may have left unlocked;
  * - those that make the processor itself write to memory past the second-level tables: trace output
  *   and the hardware feedback table go to physical addresses, and the debug store to linear ones,
- *   which would be the hypervisor's when a counter overflows in it;
+ *   which would be the hypervisor's when a counter overflows in it. guest_cpuid() hides all three;
  * - microcode, which is not loaded in non-root operation (SDM volume 3, section 33.4).
  *
  * The MTRRs are the VM's: EPT takes their place for its memory, and what they say about the
@@ -22,13 +21,12 @@
 
 #define MSR_BIOS_UPDT_TRIG  0x79
 #define MSR_SMM_MONITOR_CTL 0x9b
+#define MSR_SMRR_PHYSBASE   0x1f2
+#define MSR_PRMRR_PHYSMASK  0x1f5
 #define MSR_PEBS_ENABLE	    0x3f1
 #define MSR_RTIT_CTL	    0x570
 #define MSR_DS_AREA	    0x600
 #define MSR_HW_FEEDBACK_PTR 0x17d0
-
-#define HW_FEEDBACK_VALID      (1ull << 0)
-#define CPUID_6_EDX_PAGES(edx) (((edx) >> 8 & 15) + 1)
 
 /* The bitmap (SDM volume 3, section 25.6.9): a bit a register, four ranges of 8,192. */
 #define MSR_MAP_BYTES	  4096
@@ -46,18 +44,24 @@ static void intercept(uint32_t msr, bool read, bool write)
 		msr_map[MSR_MAP_WRITE_LOW + msr / 8] |= (uint8_t)(1 << msr % 8);
 }
 
-hpa_t vmx_msr_map(void)
+void vmx_msr_map_init(void)
 {
 	intercept(MSR_APIC_BASE, false, true);
 	intercept(MSR_FEATURE_CONTROL, true, true);
 	intercept(MSR_BIOS_UPDT_TRIG, false, true);
 	intercept(MSR_SMM_MONITOR_CTL, false, true);
+	for (uint32_t msr = MSR_SMRR_PHYSBASE; msr <= MSR_PRMRR_PHYSMASK; msr++)
+		intercept(msr, false, true);
 	intercept(MSR_PEBS_ENABLE, false, true);
 	for (uint32_t msr = MSR_VMX_BASIC; msr <= MSR_VMX_LAST; msr++)
 		intercept(msr, true, true);
 	intercept(MSR_RTIT_CTL, false, true);
 	intercept(MSR_DS_AREA, false, true);
 	intercept(MSR_HW_FEEDBACK_PTR, false, true);
+}
+
+hpa_t vmx_msr_map(void)
+{
 	return memory_physical(msr_map);
 }
 
@@ -74,18 +78,6 @@ bool vmx_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 	}
 }
 
-/* The processor writes its table to where this register points, whenever it likes. */
-static bool hw_feedback_write(uint64_t value)
-{
-	uint64_t bytes = CPUID_6_EDX_PAGES(cpuid(6, 0).edx) * PAGE_BYTES;
-
-	if ((value & HW_FEEDBACK_VALID) &&
-	    memory_overlaps(hpa(align_down(value, PAGE_BYTES)), bytes))
-		return false;
-	wrmsr(MSR_HW_FEEDBACK_PTR, value);
-	return true;
-}
-
 bool vmx_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
 	(void)vcpu;
@@ -94,11 +86,10 @@ bool vmx_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		return msr_apic_base_write(value);
 	case MSR_BIOS_UPDT_TRIG:
 		return true; /* the revision stays as it is, which is how a failed update looks */
-	case MSR_HW_FEEDBACK_PTR:
-		return hw_feedback_write(value);
 	case MSR_PEBS_ENABLE:
 	case MSR_RTIT_CTL:
 	case MSR_DS_AREA:
+	case MSR_HW_FEEDBACK_PTR:
 		return value == 0; /* absent in CPUID; software clears them all the same */
 	default:
 		return false;

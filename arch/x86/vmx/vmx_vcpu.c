@@ -145,8 +145,7 @@ static void open_nmi_window(struct vcpu *vcpu)
 	vmcs_write(VMCS_PROCESSOR_CONTROLS, vmx_controls.processor);
 	if (!__atomic_exchange_n(&vcpu->cpu->nmi_pending, false, __ATOMIC_RELAXED))
 		return;
-	/* STI holds back no NMI, but a processor may refuse an entry with both (section 27.3.1.5).
-	 */
+	/* STI holds back no NMI, but a processor may refuse an entry with both (27.3.1.5). */
 	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~INTERRUPTIBILITY_STI);
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO,
 		   INTERRUPTION_VALID | INTERRUPTION_NMI | VECTOR_NMI);
@@ -199,22 +198,34 @@ static void handle_cr_access(struct vcpu *vcpu)
 		vmx_vcpu_fault(vcpu, VECTOR_GP, 0);
 }
 
-/*
- * Goes past the instruction that exited: what its end would have done. It ends the shadow of an STI
- * or MOV SS before it, and is single-stepped.
- */
-static inline void complete_instruction(struct vcpu *vcpu)
+/* Ends the shadow of an STI or MOV SS before the instruction that exited. */
+static inline void end_shadow(void)
 {
 	uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 	uint64_t shadow = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
-	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
 
-	vcpu->exit.rip = rip;
-	vmcs_write(VMCS_GUEST_RIP, rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
 	if (__builtin_expect((interruptibility & shadow) != 0, false))
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~shadow);
+}
+
+/*
+ * Goes past the instruction that exited: what its end would have done. The shadow ends, and it is
+ * single-stepped. Outside 64-bit mode RIP wraps at 4 GiB: an entry with more is refused.
+ */
+static inline void complete_instruction(struct vcpu *vcpu)
+{
+	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
+	uint64_t next = rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+
+	if (__builtin_expect((rip ^ next) >> 32 != 0, false) &&
+	    !(vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & ACCESS_RIGHTS_L))
+		next = (uint32_t)next;
+	vcpu->exit.rip = rip;
+	vmcs_write(VMCS_GUEST_RIP, next);
+	end_shadow();
 	if (__builtin_expect((vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0, false))
-		vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, PENDING_DEBUG_BS);
+		vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS,
+			   vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
 }
 
 /* Exits other than by an instruction's design: nothing of it is done. */
@@ -337,7 +348,10 @@ void vmx_vcpu_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
 	uint32_t event = INTERRUPTION_VALID | INTERRUPTION_EXCEPTION | vector;
 
 	vmcs_write(VMCS_GUEST_RIP, vcpu->exit.rip);
+	/* An entry would be refused with a shadow and no single step pending (section 27.3.1.5). */
 	vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
+	end_shadow();
+	vmcs_write(VMCS_GUEST_ACTIVITY, 0);
 	/* Real mode has no error codes, and an entry with one is refused (section 27.2.1.3). */
 	if ((vector == VECTOR_GP || vector == VECTOR_PF) && (vmcs_read(VMCS_GUEST_CR0) & CR0_PE)) {
 		event |= INTERRUPTION_ERROR_CODE;
