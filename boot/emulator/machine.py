@@ -21,6 +21,8 @@ QUIET = 1.0  # seconds without output before PROMPT_AT_END counts
 ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-B]|[0-Z\\^_`-~])")
 UNFINISHED = re.compile(rb"(?:\x1b(?:\[[0-?]*[ -/]*|[()])?|\r+)\Z")
 
+KERNEL_MESSAGE = re.compile(r"\[ *\d+\.\d{6}\] [^\n]*\n")
+
 # Seconds until the prompt must be there, also when the caller sets no limit.
 BOOT_LIMIT = {False: 240, True: 900}  # QEMU, Bochs
 
@@ -233,12 +235,17 @@ class Machine:
         return status, output.removeprefix("\n")
 
     def _echoed(self, line, deadline):
-        """Whether the line's echo came; white space is not compared, for a line may be wrapped."""
+        """Whether the line's echo came. Where it is wrapped the editor adds white space and
+        backspaces, and the kernel may have said something in the middle of it."""
         wanted = "".join(line.split())
+
+        def found():
+            text = KERNEL_MESSAGE.sub("", self.text[self._position:])
+            return wanted in "".join(text.replace("\b", "").split())
+
         with self._changed:
             try:
-                self._wait(lambda: wanted in "".join(self.text[self._position:].split()),
-                           f"the echo of '{line}'", deadline)
+                self._wait(found, f"the echo of '{line}'", deadline)
             except Timeout:
                 return False
         return True

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tests that are programs of this machine: static checks (tests/check) and unit tests (ctest)."""
+
+import json
+import os
+import re
+import subprocess
+import time
+
+from .declare import ROOT
+from .report import FAILED, PASSED, SKIPPED
+
+UNIT_BUILD = os.path.join(ROOT, "build", "tests")
+STATUS_SKIP = 77
+TIMEOUT = 600  # seconds for one program
+
+
+def check_name(path):
+    return "check." + os.path.basename(path).split(".")[0].removeprefix("check_")
+
+
+def unit_name(name):
+    return "unit." + name
+
+
+def _execute(command, directory):
+    """(status, output); a program that does not end counts as failed."""
+    try:
+        done = subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, timeout=TIMEOUT,
+                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+    except subprocess.TimeoutExpired:
+        return 1, f"it did not end within {TIMEOUT} s"
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def check(path, report):
+    """Runs a static check. It prints what is wrong, or one line on success; 77 means skipped."""
+    begun = time.monotonic()
+    status, output = _execute([path], ROOT)
+    outcome = {0: PASSED, STATUS_SKIP: SKIPPED}.get(status, FAILED)
+    detail = output if outcome == FAILED else output.strip().split("\n")[-1]
+    report.result(outcome, check_name(path), time.monotonic() - begun, detail)
+
+
+def unit_tests():
+    """The names that ctest knows."""
+    if not os.path.isdir(UNIT_BUILD):
+        return []
+    text = subprocess.run(("ctest", "--test-dir", UNIT_BUILD, "--show-only=json-v1"),
+                          stdout=subprocess.PIPE, check=True).stdout
+    return [test["name"] for test in json.loads(text)["tests"]]
+
+
+def unit_test(name, report):
+    """Runs one ctest entry. The cases of a Check program count one by one."""
+    begun = time.monotonic()
+    status, output = _execute(("ctest", "--test-dir", UNIT_BUILD, "-V", "-R", f"^{re.escape(name)}$"),
+                              ROOT)
+    seconds = time.monotonic() - begun
+    log = report.keep(unit_name(name), output.encode())
+    # Check's summary: "100%: Checks: 12, Failures: 0, Errors: 0", one for each suite runner.
+    sums = [tuple(map(int, found)) for found in
+            re.findall(r"Checks: (\d+), Failures: (\d+), Errors: (\d+)", output)]
+    total = sum(found[0] for found in sums)
+    bad = sum(found[1] + found[2] for found in sums)
+    if status == 0:
+        report.result(PASSED, unit_name(name), seconds, f"{total} cases" if total else "")
+        report.add(passed=max(total - 1, 0))
+        return
+    lines = [line.split(": ", 1)[-1] for line in output.split("\n") if re.match(r"\d+: ", line)]
+    wrong = [line for line in lines if re.search(r":[FE]:", line)] or lines[-40:]
+    report.result(FAILED, unit_name(name), seconds, "\n".join(wrong) + f"\nwhole output: {log}")
+    report.add(passed=total - bad, failed=max(bad - 1, 0))
