@@ -102,9 +102,9 @@ def stop(number_, _frame):
 
 
 def main(arguments):
-    if arguments == ["--help"] or "--help" in arguments:
+    if "--help" in arguments:
         with open(USAGE, encoding="utf-8") as stream:
-            print(stream.read(), end="")
+            print("".join(stream.readlines()[1:]), end="")  # the first line is the licence
         return 0
     only_check = arguments[:1] == ["--check-usage"]
     options = parse(arguments[1:] if only_check else arguments)

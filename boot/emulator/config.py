@@ -21,7 +21,7 @@ class Failure(Exception):
     """Something that the user must hear of and that ends the run; the text is complete."""
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(unsafe_hash=True)
 class Config:
     """One machine. Sizes are in MiB. `cpu` is "svm" or "vmx"; `kvm` replaces the emulator by KVM."""
 

@@ -6,6 +6,8 @@ import glob
 import importlib.util
 import os
 
+from emulator.config import Config
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SYSTEM = os.path.join(ROOT, "tests", "system")
 BACKENDS = ("svm", "vmx")
@@ -37,7 +39,7 @@ class Case:
 
     def group(self):
         """Cases with an equal group may use one machine after the other."""
-        return repr(sorted(self.options.items()))
+        return Config(**self.options)
 
 
 def system_test(backends=BACKENDS, quick=False, long=False, fresh=False, start=True, machine=True,

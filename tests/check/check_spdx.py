@@ -1,0 +1,19 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Every text file names its licence in one of its first lines."""
+
+import sources
+
+WANTED = "SPDX-License-" + "Identifier: BSD-2-Clause"
+EXEMPT = (".gitignore",)
+
+
+def main():
+    names = [name for name in sources.files() if name not in EXEMPT]
+    texts = {name: sources.text(name) for name in names}
+    problems = [f"{name}: no '{WANTED}' in its first five lines" for name, text in texts.items()
+                if text is not None and not any(WANTED in line for line in text.split("\n")[:5])]
+    sources.end(problems, f"{len(names)} files")
+
+
+main()
