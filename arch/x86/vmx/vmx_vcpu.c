@@ -9,6 +9,7 @@
 #include "hv/panic.h"
 
 void vmx_world_exit(void);
+void vmx_unblock_nmis(void);
 
 #define VPID_SERVICE 1
 #define NO_VMCS	     (~0ull)
@@ -242,6 +243,7 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 		return SOCLE_EXIT_SECOND_LEVEL;
 	case EXIT_REASON_EXCEPTION_OR_NMI: /* no exception is asked for */
 		vmx_cpu_nmi(vcpu->cpu);
+		vmx_unblock_nmis();
 		return SOCLE_EXIT_NMI;
 	case EXIT_REASON_NMI_WINDOW:
 		open_nmi_window(vcpu);

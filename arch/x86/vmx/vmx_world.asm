@@ -70,3 +70,20 @@ vmx_world_exit:
         pop rbp
         mov eax, 1
         ret
+
+; void vmx_unblock_nmis(void)
+; An exit by an NMI blocks NMIs until IRET. The next entry would unblock them too (SDM volume 3, section
+; 27.7.1), but does not under Bochs 2.7, where the first NMI would be the last.
+global vmx_unblock_nmis
+vmx_unblock_nmis:
+        mov rax, rsp
+        mov ecx, ss
+        push rcx
+        push rax
+        pushfq
+        mov ecx, cs
+        push rcx
+        lea rax, [.done]
+        push rax
+        iretq
+.done:  ret
