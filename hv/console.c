@@ -4,15 +4,16 @@
 #include "arch/x86/asm.h"
 
 /* 16550 registers (National Semiconductor PC16550D, table II), as offsets from the base port. */
-#define UART_THR	0
-#define UART_IER	1
-#define UART_LCR	3
-#define UART_LSR	5
-#define UART_LCR_DLAB	0x80
-#define UART_LCR_8N1	0x03
-#define UART_LSR_THRE	0x20
-#define UART_WAIT_LIMIT 100000 /* polls before a character is given up: a UART that is not there   \
-				*/
+#define UART_THR      0
+#define UART_IER      1
+#define UART_LCR      3
+#define UART_LSR      5
+#define UART_LCR_DLAB 0x80
+#define UART_LCR_8N1  0x03
+#define UART_LSR_THRE 0x20
+#define UART_WAIT_LIMIT                                                                            \
+	100000 /* polls before a character is given up: a UART that is not there                   \
+		*/
 
 #define COLOR_TEXT 0x00c0c0c0
 #define COLOR_BACK 0x00000000

@@ -23,6 +23,8 @@ section .text
 global hv_entry
 hv_entry:
         mov rsi, rdi
+        mov rax, [rsi + BOOT_INFO_CR3]  ; the hypervisor's own tables: no identity mapping
+        mov cr3, rax
         xor eax, eax
         cpuid
         cmp eax, 0xb
@@ -57,8 +59,6 @@ hv_entry:
         lea rsp, [rax + HV_CPU_STACK_END]
         mov rdi, rsi
         mov esi, ecx
-        mov rax, [rdi + BOOT_INFO_CR3]  ; the hypervisor's own tables: no identity mapping
-        mov cr3, rax
         xor ebp, ebp
         call hv_start
 .unknown:

@@ -58,13 +58,11 @@ static void prepare(struct boot_info *boot)
 	log_init((enum log_level)boot->log_level, boot->tsc_hz, boot->boot_tsc);
 	log_text(boot->log, boot->log_bytes);
 	arch = boot->vendor == SOCLE_VENDOR_SVM ? &svm_ops : &vmx_ops;
-	log_info("hypervisor: %llu KiB at %llx, back end %s",
-		 (unsigned long long)boot->bytes / 1024, (unsigned long long)boot->base,
-		 arch->name);
+	log_info("hypervisor: running, back end %s", arch->name);
 	prepare_cpus(boot);
 }
 
-/* Puts the calling CPU into root mode. A CPU that cannot is left out. */
+/* Puts the calling CPU into root mode. For one that cannot, gather() will say so. */
 static void enable(struct boot_info *boot, struct cpu *cpu)
 {
 	const char *missing;

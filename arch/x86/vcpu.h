@@ -6,11 +6,17 @@
 #include "hv/types.h"
 #include "socle_abi.h"
 
-/* The general registers but RSP, which the control block holds. world.inc has the same offsets. */
+/* The general registers but RSP, which the control block holds. registers.inc has the same offsets.
+ */
 struct vcpu_registers {
 	uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi;
 	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
 };
+
+_Static_assert(offsetof(struct vcpu_registers, rbp) == 32, "registers.inc");
+_Static_assert(offsetof(struct vcpu_registers, rdi) == 48, "registers.inc");
+_Static_assert(offsetof(struct vcpu_registers, r8) == 56, "registers.inc");
+_Static_assert(offsetof(struct vcpu_registers, r15) == 112, "registers.inc");
 
 /*
  * What happened, beside the reason, in words that both vendors share. A vendor's cpu_run() fills

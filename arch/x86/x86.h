@@ -74,7 +74,7 @@ enum memory_type {
 /* PAT of a CPU after reset (SDM volume 3, table 11-12; APM volume 2, section 7.8.2). */
 #define PAT_RESET 0x0007040600070406ull
 
-/* The hypervisor's selectors: entry.asm holds the descriptors. */
+/* The hypervisor's selectors: interrupts.c writes the descriptors. */
 #define HV_SELECTOR_CODE 0x08
 #define HV_SELECTOR_DATA 0x10
 #define HV_SELECTOR_TSS	 0x18

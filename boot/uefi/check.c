@@ -5,6 +5,10 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/x86.h"
 
+#define MSR_SYSCFG		0xc0010010
+#define SYSCFG_SMEE		(1ull << 23)
+#define MSR_TME_ACTIVATE	0x982
+#define CPUID_7_ECX_TME		(1u << 13)
 #define MSR_VM_CR		0xc0010114
 #define VM_CR_SVMDIS		(1ull << 4)
 #define FEATURE_LOCK		(1ull << 0)
@@ -70,6 +74,26 @@ static void check_vmx(struct loader *loader)
 	loader->pages_1g = (ept & EPT_CAP_1G) != 0;
 }
 
+/*
+ * Address bits that memory encryption takes for key numbers (APM volume 2, section 7.10; SDM volume
+ * 3, IA32_TME_ACTIVATE). Addresses that differ in them alone are one place, so the map must end
+ * below.
+ */
+static unsigned encryption_bits(const struct loader *loader)
+{
+	struct cpuid_result r;
+
+	if (loader->vendor == SOCLE_VENDOR_SVM) {
+		if (cpuid(0x80000000, 0).eax < 0x8000001f)
+			return 0;
+		r = cpuid(0x8000001f, 0);
+		return (r.eax & 1) && (rdmsr(MSR_SYSCFG) & SYSCFG_SMEE) ? r.ebx >> 6 & 0x3f : 0;
+	}
+	if (cpuid(0, 0).eax < 7 || !(cpuid(7, 0).ecx & CPUID_7_ECX_TME))
+		return 0;
+	return (unsigned)(rdmsr(MSR_TME_ACTIVATE) >> 32 & 0xf);
+}
+
 void check_cpu(struct loader *loader)
 {
 	uint32_t extended = cpuid(0x80000000, 0).eax;
@@ -90,6 +114,7 @@ void check_cpu(struct loader *loader)
 		     "enable "
 		     "it in the firmware's setup",
 		     cpuid(1, 0).ecx, cpuid(0x80000001, 0).ecx);
+	bits -= encryption_bits(loader);
 	limit = loader->pages_1g ? BITS_1G : BITS_2M;
 	loader->physical_bits = bits < limit ? bits : limit;
 }

@@ -2,6 +2,7 @@
 #include "boot/uefi/loader.h"
 
 #include "arch/x86/asm.h"
+#include "arch/x86/x86.h"
 #include "boot/uefi/protocols.h"
 #include "hv/string.h"
 
@@ -9,6 +10,7 @@
 #define TSC_MEASURE_MICROSECONDS 10000
 #define CPUID_1_ECX_RDRAND	 (1u << 30)
 #define RDRAND_TRIES		 100
+#define XAPIC_MAX_ID		 254
 
 static struct block blocks[MAX_BLOCKS];
 static unsigned block_count;
@@ -209,6 +211,13 @@ void find_cpus(struct loader *loader, struct boot_info *boot)
 		}
 		if (!(p.status & MP_STATUS_ENABLED) || boot->cpu_count >= loader->config.cpus)
 			continue;
+		if (p.processor_id > XAPIC_MAX_ID && !(rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC)) {
+			report("warning: APIC id %u cannot be reached in xAPIC mode: going on "
+			       "without "
+			       "that CPU; enable x2APIC in the firmware's setup",
+			       (unsigned)p.processor_id);
+			continue;
+		}
 		boot->cpu[boot->cpu_count++].apic_id = (uint32_t)p.processor_id;
 	}
 	if (boot->cpu_count < boot->cpus_found)

@@ -225,7 +225,7 @@ void prepare_kernel(struct loader *loader)
 	prepare_wakeup(loader);
 	boot->service_boot_cpu.rip = loader->kernel_run.at + ENTRY_64;
 	boot->service_boot_cpu.rsi = loader->zero_page.at;
-	/* The kernel makes its own stack; until then this one, at the end of the tables' block. */
+	/* The kernel makes its own stack; until then this one, at the end of the loop's page. */
 	boot->service_boot_cpu.rsp = loader->wakeup.at + WAKEUP_TABLES;
 	boot->service_other_cpu.rsp = loader->wakeup.at + WAKEUP_TABLES;
 }

@@ -87,9 +87,6 @@ static void start_cpu(struct loader *loader, uint32_t index)
 	uint32_t vector = (uint32_t)(loader->trampoline.at >> PAGE_SHIFT);
 	uint32_t starting = BOOT_CPU_STARTING;
 
-	__atomic_store_n(&cpu->state, BOOT_CPU_STARTING, __ATOMIC_RELEASE);
-	send(cpu->apic_id, ICR_INIT);
-	delay_microseconds(loader, INIT_MICROSECONDS);
 	send(cpu->apic_id, ICR_SIPI | vector);
 	if (!arrived(loader, cpu, SIPI_MICROSECONDS))
 		send(cpu->apic_id, ICR_SIPI | vector);
@@ -108,7 +105,11 @@ void start_cpus(struct loader *loader)
 	struct boot_info *boot = loader->boot;
 	uint32_t started = 1;
 
-	boot->cpu[0].state = BOOT_CPU_STARTING; /* until it enters */
+	for (uint32_t i = 0; i < boot->cpu_count; i++)
+		boot->cpu[i].state = BOOT_CPU_STARTING; /* until it enters */
+	for (uint32_t i = 1; i < boot->cpu_count; i++)
+		send(boot->cpu[i].apic_id, ICR_INIT);
+	delay_microseconds(loader, INIT_MICROSECONDS);
 	for (uint32_t i = 1; i < boot->cpu_count; i++) {
 		start_cpu(loader, i);
 		started += boot->cpu[i].state == BOOT_CPU_ARRIVED;

@@ -22,8 +22,8 @@ const char *svm_cpu_enable(struct cpu *cpu, void *page)
 		return "AMD-V is switched off by firmware (VM_CR.SVMDIS is 1)";
 	if (!(cpuid(CPUID_SVM, 0).edx & SVM_FEATURE_NP))
 		return "no nested paging (CPUID 0x8000000A EDX bit 0 is 0)";
-	/* The nested walk uses the host's EFER: without NXE, NX bits in it would be reserved. */
 	write_cr4(read_cr4() | CR4_MCE); /* a machine check is no silent shutdown */
+	/* The nested walk uses the host's EFER: without NXE, NX bits in it would be reserved. */
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME | EFER_NXE);
 	wrmsr(MSR_VM_CR, rdmsr(MSR_VM_CR) | VM_CR_R_INIT);
 	wrmsr(MSR_VM_HSAVE_PA, memory_physical(page).v);

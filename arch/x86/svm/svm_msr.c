@@ -40,6 +40,7 @@ hpa_t svm_msr_map(void)
 	intercept(MSR_SYSCFG, false, true);
 	for (uint32_t msr = MSR_IORR_FIRST; msr <= MSR_IORR_LAST; msr++)
 		intercept(msr, false, true);
+	intercept(MSR_MMIO_CFG_BASE, false, true);
 	intercept(MSR_TOP_MEM, false, true);
 	intercept(MSR_TOP_MEM2, false, true);
 	for (uint32_t msr = MSR_SMM_BASE; msr <= MSR_SMM_MASK; msr++)
@@ -79,6 +80,7 @@ bool svm_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		return msr_apic_base_write(value);
 	case MSR_SYSCFG:
 	case MSR_IORR_FIRST ... MSR_IORR_LAST:
+	case MSR_MMIO_CFG_BASE:
 	case MSR_TOP_MEM:
 	case MSR_TOP_MEM2:
 	case MSR_SMM_BASE ... MSR_SMM_MASK:

@@ -14,7 +14,8 @@ void svm_take_pending(void);
 #define ATTRIBUTES_LDT	  0x0082
 #define ATTRIBUTES_TSS	  0x008b
 
-#define ASID_SERVICE 1
+#define ASID_SERVICE	  1
+#define EVENT_SINGLE_STEP (EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB)
 
 void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 		      const struct boot_service_entry *entry, const struct ept *memory)
@@ -68,7 +69,7 @@ static inline void complete_instruction(struct vcpu *vcpu, unsigned length)
 	vmcb->interrupt_shadow = 0;
 	if (__builtin_expect((vmcb->rflags & RFLAGS_TF) != 0, false)) {
 		vmcb->dr6 |= DR6_BS;
-		vmcb->eventinj = EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB;
+		vmcb->eventinj = EVENT_SINGLE_STEP;
 		vmcb->clean &= ~CLEAN_DR;
 	}
 }
@@ -84,13 +85,16 @@ static void fetch_nmi(struct vcpu *vcpu)
 }
 
 /*
- * Delivers an NMI, and notices its IRET: until then a second one waits, as hardware would have it.
+ * Delivers an NMI, and asks for an exit at its IRET: until then a second one waits. (It then
+ * arrives just before the IRET and not after it.) A fault that was to be raised gives way: its
+ * instruction runs again when the NMI has been handled. Only a single step's trap would be lost,
+ * and goes first.
  */
 static void deliver_nmi(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
-	if ((vmcb->intercept3 & INTERCEPT_IRET) || (vmcb->eventinj & EVENT_VALID))
+	if ((vmcb->intercept3 & INTERCEPT_IRET) || vmcb->eventinj == EVENT_SINGLE_STEP)
 		return;
 	vcpu->nmi_pending = false;
 	vmcb->eventinj = EVENT_VALID | EVENT_NMI | VECTOR_NMI;
@@ -217,11 +221,14 @@ _Noreturn void svm_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EX
 void svm_vcpu_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
 {
 	uint64_t event = EVENT_VALID | EVENT_EXCEPTION | vector;
+	struct vmcb *vmcb = vmcb_of(vcpu);
 
 	if (vector == VECTOR_GP || vector == VECTOR_PF)
 		event |= EVENT_ERROR_CODE | (uint64_t)error_code << 32;
-	vmcb_of(vcpu)->eventinj = event;
-	vmcb_of(vcpu)->rip = vcpu->exit.rip;
+	if (vmcb->eventinj == EVENT_SINGLE_STEP)
+		vmcb->dr6 &= ~DR6_BS; /* the step did not take place after all */
+	vmcb->eventinj = event;
+	vmcb->rip = vcpu->exit.rip;
 }
 
 uint64_t svm_vcpu_read(struct vcpu *vcpu, enum vcpu_register which)

@@ -139,18 +139,19 @@ _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "vmcb");
 _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "vmcb");
 _Static_assert(sizeof(struct vmcb) == 0x1000, "vmcb");
 
-#define MSR_SYSCFG	0xc0010010
-#define MSR_IORR_FIRST	0xc0010016
-#define MSR_IORR_LAST	0xc0010019
-#define MSR_TOP_MEM	0xc001001a
-#define MSR_TOP_MEM2	0xc001001d
-#define MSR_SMM_BASE	0xc0010111
-#define MSR_SMM_ADDR	0xc0010112
-#define MSR_SMM_MASK	0xc0010113
-#define MSR_VM_CR	0xc0010114
-#define MSR_IGNNE	0xc0010115
-#define MSR_SMM_CTL	0xc0010116
-#define MSR_VM_HSAVE_PA 0xc0010117
+#define MSR_SYSCFG	  0xc0010010
+#define MSR_IORR_FIRST	  0xc0010016
+#define MSR_IORR_LAST	  0xc0010019
+#define MSR_TOP_MEM	  0xc001001a
+#define MSR_TOP_MEM2	  0xc001001d
+#define MSR_MMIO_CFG_BASE 0xc0010058
+#define MSR_SMM_BASE	  0xc0010111
+#define MSR_SMM_ADDR	  0xc0010112
+#define MSR_SMM_MASK	  0xc0010113
+#define MSR_VM_CR	  0xc0010114
+#define MSR_IGNNE	  0xc0010115
+#define MSR_SMM_CTL	  0xc0010116
+#define MSR_VM_HSAVE_PA	  0xc0010117
 
 #define VM_CR_R_INIT (1ull << 1) /* INIT becomes #SX */
 #define VM_CR_LOCK   (1ull << 3)

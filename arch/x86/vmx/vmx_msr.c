@@ -3,8 +3,8 @@
  * VT-x: the service VM's model-specific registers. All are its own, but
  *
  * - those that would show or switch off VT-x;
- * - those that decide what a physical address means: the local APIC's place, and the ranges of
- * system management and of enclaves, which firmware may have left unlocked;
+ * - those that decide what a physical address means: the local APIC's place, the ranges of system
+ *   management and of enclaves, and memory encryption, which firmware may have left unlocked;
  * - those that make the processor itself write to memory past the second-level tables: trace output
  *   and the hardware feedback table go to physical addresses, and the debug store to linear ones,
  *   which would be the hypervisor's when a counter overflows in it. guest_cpuid() hides all three;
@@ -26,6 +26,7 @@
 #define MSR_PEBS_ENABLE	    0x3f1
 #define MSR_RTIT_CTL	    0x570
 #define MSR_DS_AREA	    0x600
+#define MSR_TME_ACTIVATE    0x982
 #define MSR_HW_FEEDBACK_PTR 0x17d0
 
 /* The bitmap (SDM volume 3, section 25.6.9): a bit a register, four ranges of 8,192. */
@@ -57,6 +58,7 @@ void vmx_msr_map_init(void)
 		intercept(msr, true, true);
 	intercept(MSR_RTIT_CTL, false, true);
 	intercept(MSR_DS_AREA, false, true);
+	intercept(MSR_TME_ACTIVATE, false, true);
 	intercept(MSR_HW_FEEDBACK_PTR, false, true);
 }
 
