@@ -32,6 +32,7 @@
 #define NP_ENABLE (1ull << 0)
 
 #define EVENT_VALID	 (1ull << 31)
+#define EVENT_VECTOR	 0xffull
 #define EVENT_ERROR_CODE (1ull << 11)
 #define EVENT_TYPE	 (7ull << 8)
 #define EVENT_NMI	 (2ull << 8)
