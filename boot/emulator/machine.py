@@ -24,6 +24,9 @@ UNFINISHED = re.compile(rb"(?:\x1b(?:\[[0-?]*[ -/]*|[()])?|\r+)\Z")
 
 KERNEL_MESSAGE = re.compile(r"\[ *\d+\.\d{6}\] [^\n]*\n")
 
+# The loader's last words.
+GIVEN_UP = re.compile(r"(Socle cannot start: .*)\n(?:.*\n)*?.*returning to the firmware")
+
 # Seconds until the prompt must be there, also when the caller sets no limit.
 BOOT_LIMIT = {False: 240, True: 900}  # QEMU, Bochs
 
@@ -186,9 +189,15 @@ class Machine:
         return int(match.group(1) or 0), before
 
     def wait_prompt(self, timeout=None):
-        """Waits for the first prompt after the start."""
+        """Waits for the first prompt after the start. A `Failure` when the loader gives up."""
         limit = timeout or BOOT_LIMIT[self.config.bochs]
-        self._expect_prompt(time.monotonic() + limit, "the prompt of the management shell")
+        what = "the prompt of the management shell"
+        with self._changed:
+            self._wait(lambda: self._find_prompt() or GIVEN_UP.search(self.text), what,
+                       time.monotonic() + limit)
+            if reason := GIVEN_UP.search(self.text):
+                raise Failure(reason[1])
+        self._expect_prompt(time.monotonic(), what)
 
     def send(self, text):
         """Types text. Into Bochs it goes in pieces that fit the UART's FIFO, each when the last one's

@@ -16,6 +16,7 @@ that is at the prompt of the management shell. Tests that ask for equal machines
     quick=False               also part of ./test --quick (on svm only)
     long=False                only part of ./test --long
     fresh=False               True: a boot for this test alone, and the machine may be left in any state
+    last=False                True: after the other tests on their machine, which is thrown away then
     start=True                False (with fresh): the test gets a machine that is not started, to watch
                               the boot or to make it fail
     machine=True              False: no machine at all; the test gets a `Host` to start `./run` with

@@ -29,6 +29,7 @@ class Case:
     quick: bool
     long: bool
     fresh: bool
+    last: bool
     start: bool
     machine: bool
 
@@ -42,14 +43,14 @@ class Case:
         return Config(**self.options)
 
 
-def system_test(backends=BACKENDS, quick=False, long=False, fresh=False, start=True, machine=True,
-                **options):
+def system_test(backends=BACKENDS, quick=False, long=False, fresh=False, last=False, start=True,
+                machine=True, **options):
     """Declares the decorated function a system test; see the package's description."""
     def declare(function):
         for backend in backends:
             assert backend in BACKENDS, backend
             _declared.append(Case(function, backend, options, quick, long, fresh or not start,
-                                  start, machine))
+                                  last, start, machine))
         return function
     return declare
 

@@ -23,13 +23,14 @@ class Lane:
             if case.group() not in groups:
                 groups.append(case.group())
         self.cases = sorted(cases, key=lambda case: (case.fresh or not case.machine,
-                                                     groups.index(case.group())))
+                                                     groups.index(case.group()), case.last))
         self.report = report
         self.machine = None  # started, at its prompt, and fit for the cases of the group below
         self.group = None
         self.boots = 0
         self.broken = {}  # group -> why it does not boot
         self.stopped = False
+        self.reason = ""  # of the last unexpected end of a machine
 
     def stop(self):
         """From another thread: the machine is taken away, and no more tests are started."""
@@ -51,8 +52,7 @@ class Lane:
         begun = time.monotonic()
         outcome, detail = self._attempt(case)
         if outcome == DIED and not self.stopped:
-            self.report.note(f"{case.name}: the emulator died, so this test is run once more")
-            self.report.note(detail.strip().split("\n")[-1][:200])
+            self.report.note(f"{case.name} is run once more: {self.reason}")
             outcome, detail = self._attempt(case)
         if self.stopped:
             return
@@ -79,6 +79,7 @@ class Lane:
         except Broken as broken:
             return FAILED, str(broken)
         except Ended as ended:
+            self.reason = str(ended)
             detail = self._failure(case)
             self._discard()
             return DIED if ended.ending.kind == DIED else FAILED, detail
@@ -88,7 +89,7 @@ class Lane:
                 self._discard()  # it may hang, or be in the middle of something
             return FAILED, detail
         finally:
-            if case.fresh or not case.machine:
+            if case.fresh or case.last or not case.machine:
                 self._discard()
 
     def _machine_for(self, case):

@@ -46,7 +46,7 @@ def restarts_the_shell(machine):
     assert machine.run("!echo $PPID").strip() != first
 
 
-@system_test(fresh=True)
+@system_test(last=True)
 def switches_off(machine):
     assert machine.power_off().kind == "off"
 

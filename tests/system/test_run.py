@@ -84,6 +84,15 @@ def a_time_out_says_what_for(host):
 
 
 @system_test(backends=("svm",), machine=False)
+def says_why_the_loader_gave_up(host):
+    conf = host.write("socle.conf", "kernel = \\EFI\\socle\\nothing\n")
+    script = host.write("script", "!true\n")
+    result = host.run("--cpu", "svm", "--conf", conf, "--script", script)
+    assert result.returncode == 1, status_of(result)
+    assert "Socle cannot start: " in result.stderr, result.stderr
+
+
+@system_test(backends=("svm",), machine=False)
 def boots_bare(host):
     script = host.write("script", "!nproc\n!test ! -e /sys/firmware/acpi/tables/SOCL\n")
     result = host.run("--cpu", "svm", "--bare", "--script", script)
