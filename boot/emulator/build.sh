@@ -61,7 +61,9 @@ build_programs() {
 	if [ ! -e "$build/build.ninja" ] || [ -n "$lists" ]; then
 		cmake -S "$top" -B "$build" -G Ninja >"$log" 2>&1 || build_failed "$log"
 	fi
-	if [ -t 2 ]; then
+	if ninja -C "$build" -n | grep -q 'no work to do'; then
+		:
+	elif [ -t 2 ]; then
 		ninja -C "$build" --quiet >&2 || exit 1
 	else
 		ninja -C "$build" --quiet >"$log" 2>&1 || build_failed "$log"

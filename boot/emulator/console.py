@@ -14,6 +14,13 @@ from .machine import BOOT_LIMIT, Timeout
 
 LEAVE = b"\x1d"  # Ctrl-]
 SPIN = "|/-\\"
+# The stages of a start, by the text that the serial line brings when each begins.
+STAGES = ("starting the firmware", "starting the hypervisor", "starting the service VM")
+STAGE_STARTS = {
+    "a microhypervisor\n": STAGES[1],
+    "service VM: pool": STAGES[2],
+    "vmlinuz initrd=": STAGES[2],  # --bare
+}
 
 
 class Progress:
@@ -23,16 +30,29 @@ class Progress:
         self.begun = time.monotonic()
         self.moving = False
         self.stage = ""
+        self.hint = ""
         self.live = sys.stderr.isatty()
 
     def say(self, text):
         self.clear()
-        self.stage = text
-        print(f"run: {time.monotonic() - self.begun:5.1f} s  {text}", file=sys.stderr, flush=True)
+        # The terminal may be in raw mode, where a line's end takes both.
+        end = "\r\n" if self.live else "\n"
+        print(f"run: {time.monotonic() - self.begun:5.1f} s  {text}", end=end, file=sys.stderr,
+              flush=True)
 
-    def tick(self, quiet_since):
-        """Call a few times a second."""
+    def tick(self, machine):
+        """Call a few times a second until the prompt is there."""
+        stage = STAGES[0]
+        for text, name in STAGE_STARTS.items():
+            if text in machine.text:
+                stage = name
+        if stage != self.stage:
+            self.stage = stage
+            self.say(stage)
+            if stage == STAGES[-1] and self.hint:  # the firmware has cleared the screen before
+                self.say(self.hint)
         now = time.monotonic()
+        quiet_since = machine.last_output
         if self.live and now - quiet_since > 1:
             mark = SPIN[int(now * 4) % len(SPIN)]
             sys.stderr.write(f"\r{mark} {self.stage}, {now - self.begun:.0f} s\x1b[K")
@@ -67,7 +87,6 @@ def _limit(timeout, machine):
 
 def boot(machine, progress, timeout):
     """From power-on to the prompt."""
-    progress.say("starting the firmware")
     limit = _limit(timeout, machine) or BOOT_LIMIT[machine.config.bochs]
     deadline = time.monotonic() + limit
     what = "the prompt of the management shell"
@@ -78,7 +97,8 @@ def boot(machine, progress, timeout):
         except Timeout:
             if time.monotonic() >= deadline:
                 raise Timeout(f"timed out after {limit:.0f} s while waiting for {what}") from None
-            progress.tick(machine.last_output)
+            progress.tick(machine)
+    progress.say("ready")
 
 
 def script(machine, path, progress, timeout):
@@ -108,8 +128,8 @@ def interactive(machine, progress, timeout):
     """Relays between the terminal and the serial line until the machine ends or the user leaves."""
     terminal = sys.stdin.isatty()
     if terminal:
-        progress.say("Ctrl-] leaves and ends the machine")
-    progress.say("starting the firmware")
+        progress.hint = "Ctrl-] leaves and ends the machine"
+        progress.say(progress.hint)
     deadline = machine.started + timeout if timeout else None
     settings = termios.tcgetattr(0) if terminal else None
     # What is piped in waits for the prompt: the firmware would swallow it.
@@ -122,7 +142,7 @@ def interactive(machine, progress, timeout):
             if deadline and time.monotonic() > deadline:
                 raise Timeout(f"timed out after {timeout:.0f} s while the machine was running")
             if not machine.booted:
-                progress.tick(machine.last_output)
+                progress.tick(machine)
             elif piped:
                 source, piped = [0], False
             if not select.select(source, [], [], 0.2)[0]:
