@@ -272,6 +272,102 @@ START_TEST(svm_answers)
 }
 END_TEST
 
+/* A CPU that has all of VT-x that is wanted, and no other control. */
+static void vtx(uint64_t secondary)
+{
+	fake_cpu_reset();
+	fake_cpuid(1, 0, (struct cpuid_result){.ecx = 1u << 5});
+	fake_msr(MSR_FEATURE_CONTROL, 5);
+	fake_msr(MSR_VMX_BASIC, 1ull << 55 | 0x12);
+	fake_msr(MSR_VMX_TRUE_PINBASED_CTLS, (0x28ull | 0x16) << 32 | 0x16);
+	fake_msr(MSR_VMX_TRUE_PROCBASED_CTLS, (0x90400000ull | 0x4006172) << 32 | 0x4006172);
+	fake_msr(MSR_VMX_PROCBASED_CTLS2, secondary << 32);
+	fake_msr(MSR_VMX_TRUE_EXIT_CTLS, (0x3c0204ull | 0x36dfb) << 32 | 0x36dfb);
+	fake_msr(MSR_VMX_TRUE_ENTRY_CTLS, (0xc204ull | 0x11fb) << 32 | 0x11fb);
+	fake_msr(MSR_VMX_EPT_VPID_CAP, EPT_CAP_LEVELS4 | EPT_CAP_WB | EPT_CAP_PAGE_2M |
+					       EPT_CAP_INVEPT | EPT_CAP_INVEPT_ALL);
+	fake_msr(MSR_VMX_CR0_FIXED0, 0x80000021);
+	fake_msr(MSR_VMX_CR0_FIXED1, 0xffffffff);
+	fake_msr(MSR_VMX_CR4_FIXED0, CR4_VMXE);
+	fake_msr(MSR_VMX_CR4_FIXED1, 0x7fffff);
+}
+
+#define EPT_AND_UNRESTRICTED (SECONDARY_ENABLE_EPT | SECONDARY_UNRESTRICTED_GUEST)
+
+static const char *checked(void)
+{
+	static char text[VMX_CHECK_BYTES];
+	struct vmx_controls controls;
+
+	return vmx_check(&controls, text);
+}
+
+START_TEST(vmx_enough)
+{
+	struct vmx_controls controls;
+	char text[VMX_CHECK_BYTES];
+
+	vtx(EPT_AND_UNRESTRICTED);
+	ck_assert_ptr_null(vmx_check(&controls, text));
+	ck_assert_uint_eq(controls.pin, 0x3e);
+	ck_assert_uint_eq(controls.processor, 0x94006172); /* no NMI window until an NMI waits */
+	ck_assert_uint_eq(controls.secondary, EPT_AND_UNRESTRICTED);
+	/* what is offered beside is taken, VPID only if it can be invalidated */
+	vtx(UINT32_MAX);
+	ck_assert_ptr_null(vmx_check(&controls, text));
+	ck_assert_uint_eq(controls.secondary, EPT_AND_UNRESTRICTED | SECONDARY_ENABLE_RDTSCP |
+						      SECONDARY_ENABLE_INVPCID |
+						      SECONDARY_ENABLE_XSAVES |
+						      SECONDARY_ENABLE_USER_WAIT);
+	fake_msr(MSR_VMX_EPT_VPID_CAP,
+		 fake_msr_value(MSR_VMX_EPT_VPID_CAP) | VPID_CAP_INVVPID | VPID_CAP_INVVPID_ALL);
+	ck_assert_ptr_null(vmx_check(&controls, text));
+	ck_assert(controls.secondary & SECONDARY_ENABLE_VPID);
+	/* nothing is changed by looking, and an unlocked FEATURE_CONTROL is no obstacle */
+	fake_msr(MSR_FEATURE_CONTROL, 0);
+	ck_assert_ptr_null(checked());
+	ck_assert_uint_eq(fake_msr_writes(), 0);
+}
+END_TEST
+
+/* Each register in turn offers nothing, or what nobody can deal with: the message names it. */
+START_TEST(vmx_too_little)
+{
+	static const struct {
+		uint32_t msr;
+		uint64_t value;
+		const char *message;
+	} cases[] = {
+		{MSR_FEATURE_CONTROL, 1, "FEATURE_CONTROL=0x1;"},
+		{MSR_FEATURE_CONTROL, 3, "FEATURE_CONTROL=0x3;"},
+		{MSR_VMX_BASIC, 0x12, "true controls"},
+		{MSR_VMX_TRUE_PINBASED_CTLS, 0x16ull << 32 | 0x16, "virtual NMIs"},
+		{MSR_VMX_TRUE_PROCBASED_CTLS, 0x80400000ull << 32, "MSR bitmaps"},
+		{MSR_VMX_PROCBASED_CTLS2, 0, "EPT needed"},
+		{MSR_VMX_PROCBASED_CTLS2, 2ull << 32, "unrestricted guest"},
+		{MSR_VMX_TRUE_EXIT_CTLS, 0, "EFER and PAT"},
+		{MSR_VMX_TRUE_ENTRY_CTLS, 0, "EFER and PAT"},
+		{MSR_VMX_EPT_VPID_CAP, EPT_CAP_LEVELS4, "0x40"},
+		{MSR_VMX_CR0_FIXED0, 0x80000023, "0x80000023"},
+		{MSR_VMX_CR4_FIXED0, CR4_VMXE | 1, "0x2001"},
+	};
+	const char *message;
+
+	vtx(EPT_AND_UNRESTRICTED);
+	fake_msr(cases[_i].msr, cases[_i].value);
+	message = checked();
+	ck_assert_ptr_nonnull(message);
+	ck_assert_msg(strstr(message, cases[_i].message) != NULL, "%s", message);
+}
+END_TEST
+
+START_TEST(vmx_none)
+{
+	fake_cpu_reset();
+	ck_assert_ptr_nonnull(strstr(checked(), "VT-x needed"));
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("registers");
@@ -285,6 +381,9 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, svm_map);
 	tcase_add_test(tests, vmx_answers);
 	tcase_add_test(tests, svm_answers);
+	tcase_add_test(tests, vmx_enough);
+	tcase_add_loop_test(tests, vmx_too_little, 0, 12);
+	tcase_add_test(tests, vmx_none);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
