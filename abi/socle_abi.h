@@ -36,7 +36,10 @@ enum socle_call {
 		2,	     /* arg0: enum socle_stats_page, arg1: CPU, arg2: VM, arg3: reason */
 	SOCLE_CALL_POKE = 3, /* does nothing; reply word 0 is arg0 */
 
-	/* Domains. The first five want the root key, the others the domain's. */
+	/*
+	 * Domains. The first five want the root key, the others the domain's. A frame is given by
+	 * its number: its host-physical address / SOCLE_FRAME_BYTES.
+	 */
 	SOCLE_CALL_DOMAIN_CREATE = 4,  /* arg0: frame to donate; struct socle_domain_created */
 	SOCLE_CALL_DOMAIN_DONATE = 5,  /* arg0: domain, arg1: frame */
 	SOCLE_CALL_DOMAIN_ASSIGN = 6,  /* arg0: domain, arg1: first frame, arg2: how many, <= 512 */
@@ -275,8 +278,7 @@ struct socle_vcpu_area {
 	uint64_t rsp, rip, rflags;
 	/* The exit. */
 	uint64_t exit_reason; /* enum socle_exit_reason */
-	uint64_t next_rip;    /* behind the instruction that exited, where that is known; else 0 */
-	uint64_t info[3];
+	uint64_t info[4];
 	/* From the VMM. */
 	uint64_t load;		 /* SOCLE_LOAD_* */
 	uint64_t event;		 /* to be raised at the next entry */
@@ -297,21 +299,25 @@ _Static_assert(__builtin_offsetof(struct socle_vcpu_area, apic) == 1024, "socle_
 _Static_assert(__builtin_offsetof(struct socle_vcpu_area, system) == 2048, "socle_vcpu_area");
 _Static_assert(__builtin_offsetof(struct socle_vcpu_area, cpuid) == 4096, "socle_vcpu_area");
 
+// clang-format off
 /*
  * Exits that SOCLE_CALL_VCPU_RUN returns, and info[]:
  *
- * SOCLE_EXIT_IO            info[0]: SOCLE_IO_*. The VMM does it and goes to next_rip.
- * SOCLE_EXIT_SECOND_LEVEL  info[0]: guest-physical address, info[1]: enum socle_access. The system
- * state is in the area: the VMM decodes the instruction at rip and does it. SOCLE_EXIT_HLT rip is
- * past it. timer_deadline says when to run at the latest. SOCLE_EXIT_MSR_READ, SOCLE_EXIT_MSR_WRITE
- * info[0]: the MSR. The VMM goes to next_rip, or raises #GP. SOCLE_EXIT_EOI           info[0]:
- * vector. A level-triggered interrupt was acknowledged. SOCLE_EXIT_IPI           info[0]: ICR. An
- * IPI that is not a fixed interrupt: INIT, SIPI, NMI, SMI. SOCLE_EXIT_WAKE          info[0]: bit
- * mask of idle vCPUs that have an interrupt now. SOCLE_EXIT_INTERRUPT     a physical interrupt, or
- * a kick: nothing to do. SOCLE_EXIT_SHUTDOWN      triple fault. The system state is in the area.
- * SOCLE_EXIT_ENTRY_FAILURE the state is not one that the processor takes. info[0]: the vendor's
- * code.
+ * SOCLE_EXIT_IO             info[0]: SOCLE_IO_*. rip is past the instruction, unless it is a string one.
+ * SOCLE_EXIT_SECOND_LEVEL   info[0]: guest-physical address, info[1]: enum socle_access. The system state is in
+ *                           the area: the VMM decodes the instruction at rip and does it.
+ * SOCLE_EXIT_HLT            rip is past it. timer_deadline says when to run at the latest.
+ * SOCLE_EXIT_MSR_READ, SOCLE_EXIT_MSR_WRITE
+ *                           info[0]: the MSR, info[1]: the instruction's address. rip is past it; the VMM sets it
+ *                           back if it raises #GP.
+ * SOCLE_EXIT_EOI            info[0]: vector. A level-triggered interrupt was acknowledged.
+ * SOCLE_EXIT_IPI            info[0]: ICR. An IPI that is not a fixed interrupt: INIT, SIPI, NMI, SMI.
+ * SOCLE_EXIT_WAKE           info[0]: bit mask of idle vCPUs that have an interrupt now.
+ * SOCLE_EXIT_INTERRUPT      a physical interrupt, or a kick: nothing to do.
+ * SOCLE_EXIT_SHUTDOWN       triple fault. The system state is in the area.
+ * SOCLE_EXIT_ENTRY_FAILURE  the state is not one that the processor takes. info[0]: the vendor's code.
  */
+// clang-format on
 
 /* ACPI table "SOCL" ---------------------------------------------------------------------------- */
 

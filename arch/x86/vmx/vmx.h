@@ -25,7 +25,8 @@ uint64_t vmx_cpu_features(void);
 void vmx_cpu_nmi(struct cpu *cpu);
 void vmx_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 		      const struct boot_service_entry *entry, const struct ept *memory);
-_Noreturn void vmx_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT]);
+_Noreturn void vmx_cpu_run(struct cpu *cpu);
+void vmx_cpu_flush(struct cpu *cpu);
 void vmx_vcpu_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code);
 uint64_t vmx_vcpu_read(struct vcpu *vcpu, enum vcpu_register which);
 bool vmx_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);

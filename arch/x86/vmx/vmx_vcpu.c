@@ -130,7 +130,7 @@ void vmx_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 	init_host(vcpu->cpu);
 	init_guest(boot, entry);
 	vmx_invalidate_all();
-	vcpu->regs.rsi = entry->rsi;
+	vcpu->regs->rsi = entry->rsi;
 	if (__atomic_load_n(&vcpu->cpu->nmi_pending, __ATOMIC_RELAXED))
 		vmx_cpu_nmi(vcpu->cpu); /* it came before there was a VMCS to ask for a window in */
 }
@@ -171,7 +171,7 @@ static void requeue_nmi(struct vcpu *vcpu)
 /* A general register by its number in an instruction's encoding. */
 static uint64_t register_value(const struct vcpu *vcpu, unsigned number)
 {
-	const struct vcpu_registers *r = &vcpu->regs;
+	const struct vcpu_registers *r = vcpu->regs;
 	const uint64_t values[] = {r->rax, r->rcx, r->rdx, r->rbx, 0,	   r->rbp, r->rsi, r->rdi,
 				   r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15};
 
@@ -306,7 +306,7 @@ static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu)
  */
 static inline bool world_switch(struct vcpu *vcpu)
 {
-	struct vcpu_registers *regs = &vcpu->regs;
+	struct vcpu_registers *regs = vcpu->regs;
 	uint64_t result = vcpu->launched;
 
 	__asm__ volatile("call vmx_world_switch"
@@ -325,7 +325,7 @@ static enum socle_exit_reason entry_failed(struct vcpu *vcpu)
 	return SOCLE_EXIT_ENTRY_FAILURE;
 }
 
-_Noreturn void vmx_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT])
+_Noreturn void vmx_cpu_run(struct cpu *cpu)
 {
 	uint64_t left = rdtsc();
 
@@ -341,7 +341,7 @@ _Noreturn void vmx_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EX
 		vcpu->launched = true;
 		reason = __builtin_expect(entered, true) ? decode_exit(vcpu) : entry_failed(vcpu);
 		vcpu->exits[reason]++;
-		handlers[reason](vcpu);
+		vcpu->handlers[reason](vcpu);
 	}
 }
 
