@@ -3,7 +3,7 @@
 
 #include "arch/x86/arch.h"
 #include "arch/x86/asm.h"
-#include "hv/log.h"
+#include "hv/guest.h"
 #include "hv/paging.h"
 #include "hv/pool.h"
 #include "hv/random.h"
@@ -338,6 +338,7 @@ static int64_t vcpu_create_locked(struct vcpu_registers *regs)
 	pool_frame(area)->shared = 1;
 	vcpu->area = paging_pool_address(area);
 	vcpu->regs = (struct vcpu_registers *)&vcpu->area->rax;
+	vcpu->handlers = guest_handlers;
 	vcpu->domain = domain;
 	vcpu->number = (uint32_t)regs->r10;
 	if (!arch->guest_init(vcpu, &domain->memory))
