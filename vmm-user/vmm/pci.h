@@ -26,6 +26,8 @@ struct pci_device {
 	void *device; /* given to the BARs' functions */
 	/* After a write to configuration space that the core has carried out; may be NULL. */
 	void (*config_written)(void *device, unsigned offset, unsigned bytes);
+	/* Before a read of configuration space, to bring it up to date; may be NULL. */
+	void (*config_reading)(void *device, unsigned offset, unsigned bytes);
 };
 
 bool pci_create(struct vmm *vmm); /* the host bridge and the two ways of access */
@@ -43,6 +45,11 @@ bool pci_msix_write(struct pci_device *device, unsigned bar, uint64_t offset, un
 		    uint64_t value);
 void pci_msix_raise(struct pci_device *device, unsigned vector);
 bool pci_msix_enabled(const struct pci_device *device);
+/* MSI with one vector: 64-bit address, masking. */
+bool pci_add_msi(struct pci_device *device);
+void pci_msi_raise(struct pci_device *device);
+bool pci_msi_enabled(const struct pci_device *device);
+/* The pin INTA#: heard only while neither MSI nor MSI-X is enabled. */
 void pci_intx_set(struct pci_device *device, bool level);
 
 #endif
