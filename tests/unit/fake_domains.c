@@ -28,17 +28,17 @@ unsigned int fake_domains_count(void)
 	return count;
 }
 
-/* The place in owner[] of frame number `frame`, or -1 if it is outside the pool. */
-static int64_t frame_index(uint64_t frame)
+/* The place in owner[] of the frame that holds an address, or -1 if it is outside the pool. */
+static int64_t frame_index(uint64_t at)
 {
-	uint64_t first = fake.memory.pool_base / SOCLE_FRAME_BYTES;
+	uint64_t index = (at - fake.memory.pool_base) / SOCLE_FRAME_BYTES;
 
-	return frame >= first && frame - first < FAKE_FRAMES ? (int64_t)(frame - first) : -1;
+	return at >= fake.memory.pool_base && index < FAKE_FRAMES ? (int64_t)index : -1;
 }
 
-static bool take(uint64_t frame, uint64_t domain, bool donate)
+static bool take(uint64_t at, uint64_t domain, bool donate)
 {
-	int64_t i = frame_index(frame);
+	int64_t i = frame_index(at);
 
 	if (i < 0 || fake_domains.owner[i] != 0)
 		return false;
@@ -73,16 +73,16 @@ static int64_t create(uint64_t frame, struct socle_reply *reply)
 
 static int64_t assign(uint64_t number, uint64_t first, uint64_t count)
 {
-	if (count == 0 || count > SOCLE_ASSIGN_FRAMES)
+	if (count == 0 || count > SOCLE_ASSIGN_FRAMES || first % SOCLE_FRAME_BYTES != 0)
 		return SOCLE_ERROR_ARGUMENT;
 	for (uint64_t i = 0; i < count; i++) {
-		int64_t at = frame_index(first + i);
+		int64_t at = frame_index(first + i * SOCLE_FRAME_BYTES);
 
 		if (at < 0 || fake_domains.owner[at] != 0)
 			return SOCLE_ERROR_OWNER;
 	}
 	for (uint64_t i = 0; i < count; i++)
-		take(first + i, number, false);
+		take(first + i * SOCLE_FRAME_BYTES, number, false);
 	return SOCLE_OK;
 }
 
@@ -105,7 +105,7 @@ static int64_t destroy(uint64_t number)
 static int64_t vcpu_create(struct fake_domain *domain, uint64_t number, uint64_t vcpu,
 			   uint64_t area)
 {
-	int64_t at = frame_index(area / SOCLE_FRAME_BYTES);
+	int64_t at = frame_index(area);
 
 	if (vcpu >= SOCLE_MAX_VCPUS || area % SOCLE_VCPU_AREA_BYTES != 0)
 		return SOCLE_ERROR_ARGUMENT;
@@ -149,7 +149,7 @@ static int64_t domain_call(uint64_t call, uint64_t number, const uint64_t argume
 
 	switch (call) {
 	case SOCLE_CALL_MAP:
-		at = frame_index(argument[2] / SOCLE_FRAME_BYTES);
+		at = frame_index(argument[2]);
 		if (at < 0 || fake_domains.owner[at] != number || fake_domains.donated[at])
 			return SOCLE_ERROR_OWNER;
 		return part(argument[3]);

@@ -3,12 +3,6 @@
 
 #include "socle.h"
 
-/* The ABI counts frames from physical address 0. */
-static uint64_t frame_of(uint64_t physical)
-{
-	return physical / SOCLE_FRAME_BYTES;
-}
-
 static int64_t call(const struct socle_handle *handle, enum socle_call number, uint64_t argument0,
 		    uint64_t argument1, uint64_t argument2, uint64_t argument3)
 {
@@ -21,7 +15,7 @@ static int64_t call(const struct socle_handle *handle, enum socle_call number, u
 int socle_domain_create(const struct socle_handle *handle, uint64_t donated,
 			struct socle_domain_created *out)
 {
-	const uint64_t argument[4] = {frame_of(donated)};
+	const uint64_t argument[4] = {donated};
 	struct socle_reply reply;
 	int64_t result;
 
@@ -41,23 +35,23 @@ int socle_domain_donate(const struct socle_handle *handle, uint32_t domain, uint
 {
 	if (physical % SOCLE_FRAME_BYTES != 0)
 		return SOCLE_ERROR_ARGUMENT;
-	return (int)call(handle, SOCLE_CALL_DOMAIN_DONATE, domain, frame_of(physical), 0, 0);
+	return (int)call(handle, SOCLE_CALL_DOMAIN_DONATE, domain, physical, 0, 0);
 }
 
 int socle_domain_assign(const struct socle_handle *handle, uint32_t domain, uint64_t physical,
 			uint64_t bytes)
 {
-	uint64_t frame = frame_of(physical), left = frame_of(bytes);
+	uint64_t left = bytes / SOCLE_FRAME_BYTES;
 
 	if (physical % SOCLE_FRAME_BYTES != 0 || bytes % SOCLE_FRAME_BYTES != 0)
 		return SOCLE_ERROR_ARGUMENT;
 	while (left > 0) {
 		uint64_t now = left < SOCLE_ASSIGN_FRAMES ? left : SOCLE_ASSIGN_FRAMES;
-		int64_t result = call(handle, SOCLE_CALL_DOMAIN_ASSIGN, domain, frame, now, 0);
+		int64_t result = call(handle, SOCLE_CALL_DOMAIN_ASSIGN, domain, physical, now, 0);
 
 		if (result < 0)
 			return (int)result;
-		frame += now;
+		physical += now * SOCLE_FRAME_BYTES;
 		left -= now;
 	}
 	return SOCLE_OK;
