@@ -175,7 +175,8 @@ static bool key_matches(uint64_t low, uint64_t high)
 	return ((low ^ root_key.word[0]) | (high ^ root_key.word[1])) == 0;
 }
 
-void hypercall(struct vcpu *vcpu)
+/* Everything but a call with the root key that exists. */
+static __attribute__((noinline)) void other_hypercall(struct vcpu *vcpu)
 {
 	struct vcpu_registers *regs = vcpu->regs;
 	uint64_t number = regs->rax;
@@ -183,17 +184,28 @@ void hypercall(struct vcpu *vcpu)
 
 	if (vcpu->exit.cpl != 3) {
 		deny(vcpu);
-	} else if (key_matches(regs->rdi, regs->rsi)) {
-		if (number < ARRAY_COUNT(root_calls))
-			regs->rax = (uint64_t)root_calls[number](regs);
-		else
-			regs->rax = (uint64_t)(number < SOCLE_CALL_COUNT ? SOCLE_ERROR_KEY
-									 : SOCLE_ERROR_CALL);
-	} else {
-		domain = domain_find(regs->rdx, regs->rdi, regs->rsi);
-		if (domain != NULL)
-			regs->rax = (uint64_t)domain_call(vcpu, domain, number);
-		else
-			deny(vcpu);
+		return;
 	}
+	if (key_matches(regs->rdi, regs->rsi)) {
+		regs->rax =
+			(uint64_t)(number < SOCLE_CALL_COUNT ? SOCLE_ERROR_KEY : SOCLE_ERROR_CALL);
+		return;
+	}
+	domain = domain_find(regs->rdx, regs->rdi, regs->rsi);
+	if (domain != NULL)
+		regs->rax = (uint64_t)domain_call(vcpu, domain, number);
+	else
+		deny(vcpu);
+}
+
+void hypercall(struct vcpu *vcpu)
+{
+	struct vcpu_registers *regs = vcpu->regs;
+	uint64_t number = regs->rax;
+
+	if (vcpu->exit.cpl == 3 && key_matches(regs->rdi, regs->rsi) &&
+	    number < ARRAY_COUNT(root_calls))
+		regs->rax = (uint64_t)root_calls[number](regs);
+	else
+		other_hypercall(vcpu);
 }
