@@ -49,7 +49,11 @@ struct bus_range {
 
 enum bus { BUS_PORT, BUS_MEMORY };
 
-/* Adds a range; false, reported, if it overlaps another. The structure is copied. */
+/*
+ * Adds a range; false, reported, if it overlaps another. It may lie within a wider one with another
+ * base, and then takes the accesses that it holds as a whole (0xcf9 within 0xcf8-0xcff). The
+ * structure is copied.
+ */
 bool bus_add(struct vmm *vmm, enum bus bus, const struct bus_range *range);
 /* Removes the range at base (a BAR that moves). */
 void bus_remove(struct vmm *vmm, enum bus bus, uint64_t base);
