@@ -19,6 +19,7 @@
 #define PERIODIC_HZ	32768ll
 #define UIP_NANOSECONDS 244000ll /* UIP precedes the update by so much */
 #define DAY_SECONDS	86400ll
+#define LAST_SECOND	8000000000ll /* in 2223: more nanoseconds do not fit */
 
 enum rtc_register {
 	RTC_SECONDS = 0x00,
@@ -167,6 +168,10 @@ static void clock_from_registers(const struct rtc *rtc, int64_t phase)
 	};
 	int64_t seconds = (int64_t)timegm(&time);
 
+	if (seconds > LAST_SECOND)
+		seconds = LAST_SECOND;
+	if (seconds < -LAST_SECOND)
+		seconds = -LAST_SECOND;
 	state->ahead = seconds * NANOSECONDS + phase - (int64_t)vmm_now(rtc->vmm);
 	state->looked = seconds;
 }
