@@ -157,14 +157,14 @@ static bool descend(struct walker *walker, uint64_t *gpa, uint32_t *error)
 	}
 }
 
-static bool allowed(const struct walker *walker, unsigned access)
+/* Whether entries that together are for users, writable, not executable allow the access. */
+static bool allowed(const struct walk_registers *registers, bool user, bool write, bool nx,
+		    unsigned access)
 {
-	const struct walk_registers *registers = walker->registers;
-
 	if (access & WALK_USER) {
-		if (!walker->user)
+		if (!user)
 			return false;
-	} else if (walker->user) {
+	} else if (user) {
 		if (access & WALK_FETCH) {
 			if (registers->cr4 & CR4_SMEP)
 				return false;
@@ -173,9 +173,9 @@ static bool allowed(const struct walker *walker, unsigned access)
 		}
 	}
 	if (access & WALK_FETCH)
-		return !walker->nx;
+		return !nx;
 	if (access & WALK_WRITE)
-		return walker->write || (!(access & WALK_USER) && !(registers->cr0 & CR0_WP));
+		return write || (!(access & WALK_USER) && !(registers->cr0 & CR0_WP));
 	return true;
 }
 
@@ -193,23 +193,70 @@ static bool mark(const struct walker *walker, unsigned access)
 	return true;
 }
 
+/*
+ * The common case in few instructions, as every MMIO exit walks at least once: 4-level tables in
+ * RAM, nothing to be set and nothing wrong. False: the long way knows.
+ */
+static bool walk_quickly(struct vmm *vmm, const struct walk_registers *registers, uint64_t linear,
+			 unsigned access, uint64_t *gpa)
+{
+	uint64_t reserved = registers->efer & EFER_NXE ? 0 : ENTRY_NX;
+	uint64_t table = registers->cr3, needed = ENTRY_PRESENT | ENTRY_ACCESSED;
+	uint64_t all = ~0ull, any = 0, entry;
+	unsigned shift = 39;
+
+	if (registers->physical_bits < 52)
+		reserved |= BITS(51, registers->physical_bits);
+	for (;; shift -= 9) {
+		const uint64_t *at = guest_memory(
+			vmm, (table & BITS(51, 12)) + (linear >> shift & 511) * 8, sizeof(*at));
+
+		if (at == NULL)
+			return false;
+		entry = __atomic_load_n(at, __ATOMIC_RELAXED);
+		if ((entry & (needed | reserved)) != needed)
+			return false;
+		all &= entry;
+		any |= entry;
+		table = entry;
+		if (shift == 12)
+			break;
+		if (entry & ENTRY_LARGE) {
+			if (shift == 39 || (entry & BITS(shift - 1, 13)))
+				return false;
+			break;
+		}
+	}
+	if ((access & WALK_WRITE) && !(entry & ENTRY_DIRTY))
+		return false;
+	if (!allowed(registers, all & ENTRY_USER, all & ENTRY_WRITE, any & ENTRY_NX, access))
+		return false;
+	*gpa = (entry & BITS(51, shift)) | (linear & BITS(shift - 1, 0));
+	return true;
+}
+
 bool walk(struct vmm *vmm, const struct walk_registers *registers, uint64_t linear, unsigned access,
 	  uint64_t *gpa, uint32_t *error)
 {
 	bool wide = (registers->cr4 & CR4_PAE) != 0, fetch_told;
 	bool long_mode = (registers->efer & EFER_LMA) != 0;
-	struct walker walker = {.vmm = vmm, .registers = registers};
+	struct walker walker;
 
-	walker.linear = long_mode ? linear : (uint32_t)linear;
+	if (!long_mode)
+		linear = (uint32_t)linear;
 	if (!(registers->cr0 & CR0_PG)) {
-		*gpa = walker.linear;
+		*gpa = linear;
 		return true;
 	}
+	if (long_mode && walk_quickly(vmm, registers, linear, access, gpa))
+		return true;
+	walker = (struct walker){.vmm = vmm, .registers = registers, .linear = linear};
 	walker.levels = long_mode ? 4 : wide ? 3 : 2;
 	walker.index_bits = long_mode || wide ? 9 : 10;
 	walker.entry_bytes = long_mode || wide ? 8 : 4;
 	for (unsigned try = 0; try < TRIES; try++) {
-		if (!descend(&walker, gpa, error) || !allowed(&walker, access)) {
+		if (!descend(&walker, gpa, error) ||
+		    !allowed(registers, walker.user, walker.write, walker.nx, access)) {
 			fetch_told = (registers->cr4 & CR4_SMEP) ||
 				     (walker.entry_bytes == 8 && (registers->efer & EFER_NXE));
 			*error |= access & WALK_WRITE ? WALK_ERROR_WRITE : 0;
