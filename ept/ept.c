@@ -21,7 +21,8 @@ const struct ept_format ept_format_ept = {
 	.present_mask = EPT_ALL,
 	.table = EPT_ALL,
 	.access_mask = EPT_ALL,
-	.access = {0, 1, 2, 3, 4, 5, 6, 7},
+	/* Writing without reading is no valid entry, executing alone not on every processor. */
+	.access = {0, 1, 3, 3, 5, 5, 7, 7},
 	.type_mask = 7ull << EPT_TYPE_SHIFT,
 	.type = {[MEMORY_UC] = (uint64_t)MEMORY_UC << EPT_TYPE_SHIFT,
 		 [MEMORY_WC] = (uint64_t)MEMORY_WC << EPT_TYPE_SHIFT,

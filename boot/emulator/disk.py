@@ -21,6 +21,7 @@ ESP_MIN = 10 * MIB
 DISK_GUID = "50c1e000-0000-4000-8000-000000000000"
 PARTITION_GUID = "50c1e000-0000-4000-8000-00000000000{}"
 FAT_ID = "50C1E000"
+TIME = 1767225600  # 2026-01-01, for what has a date
 
 
 def build(config, path):
@@ -35,7 +36,9 @@ def build(config, path):
 
 
 def _run(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    environment = dict(os.environ, SOURCE_DATE_EPOCH=str(TIME), MTOOLS_SKIP_CHECK="1")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment,
+                          **options)
     if done.returncode:
         raise Failure(f"{command[0]} failed while the disk image was made:\n"
                       f"{(done.stderr or done.stdout).strip()}")
@@ -68,10 +71,9 @@ def _esp(config, scratch):
     size += -size % MIB
     image = os.path.join(scratch, "esp")
     _truncate(image, size)
-    _run("mkfs.fat", "-F", "16", "-s", "4", "-i", FAT_ID, "-n", "SOCLE", image)
+    _run("mkfs.fat", "--invariant", "-F", "16", "-s", "4", "-i", FAT_ID, "-n", "SOCLE", image)
     roots = [os.path.join(tree, name) for name in sorted(os.listdir(tree))]
-    # mtools follows the symbolic links. The environment keeps it from a user's own settings.
-    _run("mcopy", "-s", "-i", image, *roots, "::/", env=dict(os.environ, MTOOLS_SKIP_CHECK="1"))
+    _run("mcopy", "-s", "-i", image, *roots, "::/")  # it follows the symbolic links
     return image
 
 

@@ -146,12 +146,14 @@ class Qemu(_Emulator):
             "-drive", "if=pflash,format=raw,file=vars.fd",
             "-drive", "if=none,id=disk,format=raw,file=disk.img",
             "-device", "virtio-blk-pci,drive=disk,bootindex=0",
-            "-device", "virtio-rng-pci",
             "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
             "-mon", "chardev=qmp,mode=control",
         ]
         if config.icount:
-            command += ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
+            command += ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm",
+                        "-seed", "1"]
+        else:
+            command += ["-device", "virtio-rng-pci"]  # the host's randomness
         return command
 
     def start(self):

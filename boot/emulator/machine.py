@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A running machine and the talk with it over its serial line."""
 
+import fcntl
 import os
 import re
 import select
@@ -63,7 +64,7 @@ class Machine:
         self.text = ""
         self.started = self.last_output = 0.0
         self.emulator = None
-        self._directory = None
+        self._directory = self._lock = None
         self._pending = b""  # received, but maybe the start of an escape sequence
         self._position = 0  # in text, where expect() goes on
         self._changed = threading.Condition()
@@ -79,9 +80,7 @@ class Machine:
         self.close()
 
     def start(self):
-        place = os.path.join(BUILD, "run")
-        os.makedirs(place, exist_ok=True)
-        self._directory = tempfile.mkdtemp(dir=place)
+        self._directory, self._lock = _make_directory()
         self.emulator = emulators.make(self.config, self._directory)
         disk.build(self.config, self.emulator.disk)
         self.started = self.last_output = time.monotonic()
@@ -97,6 +96,7 @@ class Machine:
             self.emulator.close()
         if self._directory:
             shutil.rmtree(self._directory, ignore_errors=True)
+            os.close(self._lock)
             self._directory = None
 
     @property
@@ -272,3 +272,37 @@ class Machine:
     def tail(self, lines=40):
         """The last lines of what was received, for a report."""
         return "\n".join(self.text.rstrip().split("\n")[-lines:])
+
+
+def _make_directory():
+    """A directory for one run's files, and a descriptor that keeps it locked while it is in use.
+
+    Those of runs that were killed outright, known by their lock being free, are removed.
+    """
+    place = os.path.join(BUILD, "run")
+    os.makedirs(place, exist_ok=True)
+    for name in os.listdir(place):
+        path = os.path.join(place, name)
+        lock = _lock(path)
+        if lock is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)
+    while True:
+        path = tempfile.mkdtemp(dir=place)
+        lock = _lock(path)
+        if lock is not None:  # else another run, tidying up, was faster
+            return path, lock
+
+
+def _lock(directory):
+    """A descriptor that holds the directory's lock; None if another process does, or it is gone."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The command ./run itself: options, scripts, exit statuses, and that it leaves nothing behind."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -43,6 +44,17 @@ def writes_the_image(host):
     for name in ("/EFI/BOOT/BOOTX64.EFI", "/EFI/socle/socle.conf", "/EFI/socle/vmlinuz",
                  "/EFI/socle/initramfs.img"):
         assert name in listing, listing
+
+
+@system_test(backends=("svm",), machine=False, quick=True)
+def writes_equal_images_from_equal_inputs(host):
+    digests = set()
+    for _ in range(2):
+        path = host.run("--cpu", "svm", "--image-only", "--files", FILES).stdout.strip()
+        with open(path, "rb") as stream:
+            digests.add(hashlib.sha256(stream.read()).hexdigest())
+        time.sleep(2.1)  # the resolution of FAT's times
+    assert len(digests) == 1
 
 
 @system_test(machine=False)

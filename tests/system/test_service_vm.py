@@ -80,3 +80,9 @@ def gets_its_nmis(machine):
     assert count() - before == 3
     exits = machine.json("stat --json")["service"]["exits"]
     assert exits["nmi"] == 3 and exits["nmi_window"] == 3, exits
+
+
+@system_test(smp=2)
+def ends_awkward_exits_as_a_processor_would(machine):
+    output = machine.run(f"!{TESTS}/exit-edges", timeout=60)
+    assert re.search(r"^PASS: exit-edges", output, re.M), output

@@ -9,7 +9,6 @@
 
 #define CPUID_1_XSAVE	   (1u << 26)
 #define CPUID_EXT_1	   0x80000001
-#define CPUID_EXT_1_SVM	   (1u << 2)
 #define CPUID_SVM	   0x8000000a
 #define CPUID_EXT_1_PAGE1G (1u << 26)
 
@@ -17,12 +16,11 @@ void svm_clear_gif(void);
 
 const char *svm_cpu_enable(struct cpu *cpu, void *page)
 {
-	if (!(cpuid(CPUID_EXT_1, 0).ecx & CPUID_EXT_1_SVM))
-		return "no AMD-V (CPUID 0x80000001 ECX bit 2 is 0)";
-	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
-		return "AMD-V is switched off by firmware (VM_CR.SVMDIS is 1)";
-	if (!(cpuid(CPUID_SVM, 0).edx & SVM_FEATURE_NP))
-		return "no nested paging (CPUID 0x8000000A EDX bit 0 is 0)";
+	char *text = page; /* holds a message, if any */
+	const char *error = svm_check(text);
+
+	if (error != NULL)
+		return error;
 	/* MCE: a machine check is no silent shutdown. OSXSAVE: guests' FPU state is switched. */
 	write_cr4(read_cr4() | CR4_MCE | (cpuid(1, 0).ecx & CPUID_1_XSAVE ? CR4_OSXSAVE : 0));
 	if (cpu->index == 0)

@@ -12,6 +12,13 @@ static inline struct vmcb *vmcb_of(struct vcpu *vcpu)
 	return vcpu->control;
 }
 
+/*
+ * svm_check.c: what this CPU has of AMD-V. NULL: all that is needed. Else what is missing; text, of
+ * SVM_CHECK_BYTES, may hold it.
+ */
+#define SVM_CHECK_BYTES 256
+const char *svm_check(char *text);
+
 const char *svm_cpu_enable(struct cpu *cpu, void *page);
 uint64_t svm_cpu_features(void);
 void svm_cpu_nmi(struct cpu *cpu);

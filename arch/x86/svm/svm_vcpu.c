@@ -105,18 +105,30 @@ static void deliver_nmi(struct vcpu *vcpu)
 }
 
 /*
- * A nested page fault while an NMI was being delivered: the exception that the fault becomes must
- * not swallow it. (Any other event is lost to the exception, as it would be to a second fault.)
+ * A nested page fault while an event was delivered. The exception that the fault becomes takes the
+ * event's place; an NMI waits, for it is not the instruction stream's to lose. Where the event was
+ * an exception that exception could not be delivered either, and so on for ever: like the triple
+ * fault that a processor makes of it, this is the end. (QEMU calls interrupts exceptions.)
  */
-static void requeue_nmi(struct vcpu *vcpu)
+static enum socle_exit_reason decode_violation(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
+	uint64_t event = vmcb->exitintinfo;
+	uint64_t type = event & EVENT_TYPE;
 
-	if ((vmcb->exitintinfo & (EVENT_VALID | EVENT_TYPE)) != (EVENT_VALID | EVENT_NMI))
-		return;
-	vmcb->intercept3 &= ~INTERCEPT_IRET;
-	vmcb->clean &= ~CLEAN_INTERCEPT;
-	vcpu->nmi_pending = true;
+	vcpu->exit.address = gpa(vmcb->exitinfo2);
+	vcpu->exit.write = (vmcb->exitinfo1 & NPF_WRITE) != 0;
+	/* A guest's VMM may mend it: svm_guest_leave() gives it the event to raise again. */
+	if (!(event & EVENT_VALID) || vcpu->domain != NULL)
+		return SOCLE_EXIT_SECOND_LEVEL;
+	if (type == EVENT_EXCEPTION && (event & EVENT_VECTOR) < 32)
+		return SOCLE_EXIT_SHUTDOWN;
+	if (type == EVENT_NMI) {
+		vmcb->intercept3 &= ~INTERCEPT_IRET;
+		vmcb->clean &= ~CLEAN_INTERCEPT;
+		vcpu->nmi_pending = true;
+	}
+	return SOCLE_EXIT_SECOND_LEVEL;
 }
 
 /* Exits other than by an instruction's design: nothing of it is done. */
@@ -128,10 +140,7 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	exit->rip = vmcb->rip;
 	switch ((uint32_t)vmcb->exitcode) {
 	case VMEXIT_NPF:
-		exit->address = gpa(vmcb->exitinfo2);
-		exit->write = (vmcb->exitinfo1 & NPF_WRITE) != 0;
-		requeue_nmi(vcpu);
-		return SOCLE_EXIT_SECOND_LEVEL;
+		return decode_violation(vcpu);
 	case VMEXIT_INTR:
 	case VMEXIT_SMI:
 		return SOCLE_EXIT_INTERRUPT;

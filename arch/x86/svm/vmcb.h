@@ -46,6 +46,7 @@
 #define V_INTR_MASKING (1ull << 24)
 
 #define EVENT_VALID	 (1ull << 31)
+#define EVENT_VECTOR	 0xffull
 #define EVENT_ERROR_CODE (1ull << 11)
 #define EVENT_TYPE	 (7ull << 8)
 #define EVENT_NMI	 (2ull << 8)

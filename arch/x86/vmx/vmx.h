@@ -11,6 +11,16 @@ struct vmx_controls {
 	uint32_t pin, processor, secondary, exit, entry;
 };
 
+/*
+ * vmx_check.c: what this CPU has of VT-x. NULL: all that is needed, and *controls is what to use of
+ * it. Else what is missing; text, of VMX_CHECK_BYTES, may hold it.
+ */
+#define VMX_CHECK_BYTES 256
+const char *vmx_check(struct vmx_controls *controls, char *text);
+
+/* The high half of a capability MSR: the controls that may be 1 (SDM volume 3, section A.3). */
+uint32_t vmx_may_be_one(uint32_t msr);
+
 /* Set by the first vmx_cpu_enable(). */
 extern struct vmx_controls vmx_controls;
 

@@ -153,19 +153,28 @@ static void open_nmi_window(struct vcpu *vcpu)
 }
 
 /*
- * An EPT violation while an event was delivered: the exception that the violation becomes takes the
- * event's place, as a second fault would, but an NMI is not the instruction stream's to lose.
+ * An EPT violation while an event was delivered. The exception that the violation becomes takes the
+ * event's place; an NMI waits, for it is not the instruction stream's to lose. Where the event was
+ * an exception that exception could not be delivered either, and so on for ever: like the triple
+ * fault that a processor makes of it, this is the end.
  */
-static void requeue_nmi(struct vcpu *vcpu)
+static enum socle_exit_reason decode_violation(struct vcpu *vcpu)
 {
 	uint64_t vectoring = vmcs_read(VMCS_IDT_VECTORING_INFO);
+	uint64_t type = vectoring & INTERRUPTION_TYPE;
 
-	if (!(vectoring & INTERRUPTION_VALID) ||
-	    (vectoring & INTERRUPTION_TYPE) != INTERRUPTION_NMI)
-		return;
-	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-		   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)INTERRUPTIBILITY_NMI);
-	vmx_cpu_nmi(vcpu->cpu);
+	vcpu->exit.address = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+	vcpu->exit.write = (vmcs_read(VMCS_EXIT_QUALIFICATION) & QUALIFICATION_EPT_WRITE) != 0;
+	if (!(vectoring & INTERRUPTION_VALID))
+		return SOCLE_EXIT_SECOND_LEVEL;
+	if (type == INTERRUPTION_EXCEPTION)
+		return SOCLE_EXIT_SHUTDOWN;
+	if (type == INTERRUPTION_NMI) {
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) &
+								~(uint64_t)INTERRUPTIBILITY_NMI);
+		vmx_cpu_nmi(vcpu->cpu);
+	}
+	return SOCLE_EXIT_SECOND_LEVEL;
 }
 
 /* A general register by its number in an instruction's encoding. */
@@ -184,7 +193,7 @@ static uint64_t register_value(const struct vcpu *vcpu, unsigned number)
  *
  * - MOV to CR0 with NE other than the shadow's. With NE in the shadow as the guest wants to see it
  *   the instruction does not exit: it runs again, with all the processor's own checks, and leaves
- *   the true NE alone.
+ *   the true NE alone. (If those refuse it, NE reads as it was asked for all the same.)
  * - MOV to CR4 that sets a bit which the guest's CPUID does not have.
  */
 static void handle_cr_access(struct vcpu *vcpu)
@@ -237,10 +246,7 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	exit->rip = vmcs_read(VMCS_GUEST_RIP);
 	switch (exit->code) {
 	case EXIT_REASON_EPT_VIOLATION:
-		exit->address = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
-		exit->write = (vmcs_read(VMCS_EXIT_QUALIFICATION) & QUALIFICATION_EPT_WRITE) != 0;
-		requeue_nmi(vcpu);
-		return SOCLE_EXIT_SECOND_LEVEL;
+		return decode_violation(vcpu);
 	case EXIT_REASON_EXCEPTION_OR_NMI: /* no exception is asked for */
 		vmx_cpu_nmi(vcpu->cpu);
 		vmx_unblock_nmis();

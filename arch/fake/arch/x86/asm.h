@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The fake CPU's instructions, in place of arch/x86/asm.h: this directory comes first on the
+ * include path of the unit tests. fake_cpu.h sets what they find and shows what they did.
+ */
+#ifndef ARCH_X86_ASM_H
+#define ARCH_X86_ASM_H
+
+#include <stdint.h>
+
+struct cpuid_result {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+uint64_t rdtsc(void);
+uint64_t rdmsr(uint32_t msr);
+void wrmsr(uint32_t msr, uint64_t v);
+struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf);
+void xsetbv(uint32_t index, uint64_t v);
+void wbinvd(void);
+
+#endif

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "fake_cpu.h"
+
+#include <check.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hv/console.h"
+#include "hv/panic.h"
+
+#define MSRS_MAX   128
+#define LEAVES_MAX 64
+
+static struct {
+	uint32_t number;
+	uint64_t value;
+} msrs[MSRS_MAX];
+static unsigned msr_count, msr_writes;
+
+static struct {
+	uint32_t leaf, subleaf;
+	struct cpuid_result result;
+} leaves[LEAVES_MAX];
+static unsigned leaf_count;
+
+static uint64_t tsc, xcr0;
+static unsigned xsetbv_count, wbinvd_count;
+
+static char console[8192];
+static size_t console_length;
+
+const struct arch_ops *arch;
+
+static unsigned faults;
+static uint8_t fault_vector;
+static uint32_t fault_code;
+static uint64_t registers[VCPU_CS_BASE + 1];
+static uint64_t vendor_msr;
+
+static jmp_buf panic_return;
+static bool panic_expected;
+static char panic_message[256];
+
+void fake_cpu_reset(void)
+{
+	msr_count = msr_writes = leaf_count = 0;
+	xsetbv_count = wbinvd_count = 0;
+	tsc = xcr0 = 0;
+	console_length = 0;
+	console[0] = '\0';
+	faults = 0;
+	fault_vector = 0;
+	fault_code = 0;
+	memset(registers, 0, sizeof(registers));
+	vendor_msr = 0;
+	panic_message[0] = '\0';
+}
+
+static unsigned find_msr(uint32_t msr)
+{
+	unsigned i = 0;
+
+	while (i < msr_count && msrs[i].number != msr)
+		i++;
+	return i;
+}
+
+void fake_msr(uint32_t msr, uint64_t value)
+{
+	unsigned i = find_msr(msr);
+
+	ck_assert_uint_lt(i, MSRS_MAX);
+	msrs[i].number = msr;
+	msrs[i].value = value;
+	if (i == msr_count)
+		msr_count++;
+}
+
+uint64_t rdmsr(uint32_t msr)
+{
+	unsigned i = find_msr(msr);
+
+	ck_assert_msg(i < msr_count, "RDMSR of 0x%x, which the CPU lacks", msr);
+	return msrs[i].value;
+}
+
+uint64_t fake_msr_value(uint32_t msr)
+{
+	return rdmsr(msr);
+}
+
+void wrmsr(uint32_t msr, uint64_t v)
+{
+	unsigned i = find_msr(msr);
+
+	ck_assert_msg(i < msr_count, "WRMSR of 0x%x, which the CPU lacks", msr);
+	msrs[i].value = v;
+	msr_writes++;
+}
+
+unsigned fake_msr_writes(void)
+{
+	return msr_writes;
+}
+
+void fake_cpuid(uint32_t leaf, uint32_t subleaf, struct cpuid_result result)
+{
+	unsigned i = 0;
+
+	while (i < leaf_count && (leaves[i].leaf != leaf || leaves[i].subleaf != subleaf))
+		i++;
+	ck_assert_uint_lt(i, LEAVES_MAX);
+	leaves[i].leaf = leaf;
+	leaves[i].subleaf = subleaf;
+	leaves[i].result = result;
+	if (i == leaf_count)
+		leaf_count++;
+}
+
+struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	for (unsigned i = 0; i < leaf_count; i++)
+		if (leaves[i].leaf == leaf && leaves[i].subleaf == subleaf)
+			return leaves[i].result;
+	return (struct cpuid_result){0};
+}
+
+void fake_tsc(uint64_t now)
+{
+	tsc = now;
+}
+
+uint64_t rdtsc(void)
+{
+	return tsc;
+}
+
+void xsetbv(uint32_t index, uint64_t v)
+{
+	ck_assert_uint_eq(index, 0);
+	xcr0 = v;
+	xsetbv_count++;
+}
+
+uint64_t fake_xcr0(void)
+{
+	return xcr0;
+}
+
+unsigned fake_xsetbv_count(void)
+{
+	return xsetbv_count;
+}
+
+void wbinvd(void)
+{
+	wbinvd_count++;
+}
+
+unsigned fake_wbinvd_count(void)
+{
+	return wbinvd_count;
+}
+
+void console_write(const char *text, size_t bytes)
+{
+	for (size_t i = 0; i < bytes && console_length + 1 < sizeof(console); i++)
+		console[console_length++] = text[i];
+	console[console_length] = '\0';
+}
+
+const char *fake_console(void)
+{
+	return console;
+}
+
+static void fake_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
+{
+	(void)vcpu;
+	faults++;
+	fault_vector = vector;
+	fault_code = error_code;
+}
+
+static uint64_t fake_read(struct vcpu *vcpu, enum vcpu_register which)
+{
+	(void)vcpu;
+	return registers[which];
+}
+
+static bool fake_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	(void)vcpu;
+	if (msr != FAKE_MSR)
+		return false;
+	*value = vendor_msr;
+	return true;
+}
+
+static bool fake_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	(void)vcpu;
+	if (msr != FAKE_MSR)
+		return false;
+	vendor_msr = value;
+	return true;
+}
+
+static void fake_dump(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	console_write("dump\n", 5);
+}
+
+static void fake_service_init(struct vcpu *vcpu, const struct boot_info *boot,
+			      const struct boot_service_entry *entry, const struct ept *memory)
+{
+	(void)boot;
+	(void)memory;
+	vcpu->regs.rsi = entry->rsi;
+	registers[VCPU_RIP] = entry->rip;
+	registers[VCPU_RSP] = entry->rsp;
+}
+
+const struct arch_ops fake_ops = {
+	.name = "fake",
+	.ept_format = &ept_format_ept,
+	.service_init = fake_service_init,
+	.vcpu_fault = fake_fault,
+	.vcpu_read = fake_read,
+	.msr_read = fake_msr_read,
+	.msr_write = fake_msr_write,
+	.vcpu_dump = fake_dump,
+};
+
+void fake_start(void)
+{
+	fake_cpu_reset();
+	arch = &fake_ops;
+}
+
+unsigned fake_faults(void)
+{
+	return faults;
+}
+
+uint8_t fake_fault_vector(void)
+{
+	return fault_vector;
+}
+
+uint32_t fake_fault_code(void)
+{
+	return fault_code;
+}
+
+void fake_register(enum vcpu_register which, uint64_t value)
+{
+	registers[which] = value;
+}
+
+uint64_t fake_vendor_msr(void)
+{
+	return vendor_msr;
+}
+
+void fake_vendor_msr_set(uint64_t value)
+{
+	vendor_msr = value;
+}
+
+bool fake_panics(void (*function)(void *argument), void *argument)
+{
+	panic_expected = true;
+	if (setjmp(panic_return) == 0) {
+		function(argument);
+		panic_expected = false;
+		return false;
+	}
+	panic_expected = false;
+	return true;
+}
+
+const char *fake_panic_text(void)
+{
+	return panic_message;
+}
+
+static _Noreturn void give_up(void)
+{
+	if (!panic_expected)
+		ck_abort_msg("panic: %s", panic_message);
+	longjmp(panic_return, 1);
+}
+
+_Noreturn void panic(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(panic_message, sizeof(panic_message), format, arguments);
+	va_end(arguments);
+	give_up();
+}
+
+_Noreturn void machine_reset(void)
+{
+	snprintf(panic_message, sizeof(panic_message), "reset");
+	give_up();
+}
+
+void panic_console_open(void) {}
+
+void panic_console_close(void) {}

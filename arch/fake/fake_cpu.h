@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A CPU for unit tests on the host: its registers are tables that a test fills. What the CPU lacks
+ * is an error of the test's subject: a real processor would raise #GP in the hypervisor.
+ */
+#ifndef ARCH_FAKE_FAKE_CPU_H
+#define ARCH_FAKE_FAKE_CPU_H
+
+#include "arch/x86/arch.h"
+#include "arch/x86/asm.h"
+#include "hv/cpu.h"
+
+/* A CPU without any MSR, whose CPUID leaves are all zero. */
+void fake_cpu_reset(void);
+
+/* Gives the CPU an MSR, with this value. */
+void fake_msr(uint32_t msr, uint64_t value);
+uint64_t fake_msr_value(uint32_t msr);
+
+/* WRMSRs so far. */
+unsigned fake_msr_writes(void);
+
+void fake_cpuid(uint32_t leaf, uint32_t subleaf, struct cpuid_result result);
+
+void fake_tsc(uint64_t now);
+
+/* XCR0, 0 if never written, and how often XSETBV and WBINVD were executed. */
+uint64_t fake_xcr0(void);
+unsigned fake_xsetbv_count(void);
+unsigned fake_wbinvd_count(void);
+
+/* What console_write() got, as text. */
+const char *fake_console(void);
+
+/*
+ * A vendor for the common code: fake_ops records faults and keeps registers and MSRs in tables.
+ * fake_start() makes it the one in use.
+ */
+extern const struct arch_ops fake_ops;
+void fake_start(void);
+
+/* The faults that vcpu_fault() was asked for, and the last one. */
+unsigned fake_faults(void);
+uint8_t fake_fault_vector(void);
+uint32_t fake_fault_code(void);
+
+/* What vcpu_read() finds. */
+void fake_register(enum vcpu_register which, uint64_t value);
+
+/* The one MSR that msr_read() and msr_write() allow, and its value. */
+#define FAKE_MSR 0x1234
+uint64_t fake_vendor_msr(void);
+void fake_vendor_msr_set(uint64_t value);
+
+/*
+ * Runs function(argument) and tells whether it ended in panic() or in a reset of the machine. The
+ * text of the panic is then in fake_panic_text().
+ */
+bool fake_panics(void (*function)(void *argument), void *argument);
+const char *fake_panic_text(void);
+
+#endif

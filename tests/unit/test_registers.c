@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the service VM may do to XCR0 and to model-specific registers: the checks that keep an
+ * instruction of the hypervisor's own from faulting, and the bitmaps of both vendors.
+ */
+#include <string.h>
+
+#include "arch/fake/fake_cpu.h"
+#include "arch/x86/msr.h"
+#include "arch/x86/svm/svm.h"
+#include "arch/x86/vmx/vmx.h"
+#include "arch/x86/xcr.h"
+#include "hv/memory.h"
+#include "unit.h"
+
+START_TEST(xcr0_combinations)
+{
+	const uint64_t all = 0x602e7; /* x87, SSE, AVX, AVX-512, PKRU, AMX */
+
+	ck_assert(xcr0_valid(1, all));
+	ck_assert(xcr0_valid(3, all));
+	ck_assert(xcr0_valid(7, all));
+	ck_assert(xcr0_valid(0x201, all)); /* PKRU alone */
+	ck_assert(xcr0_valid(0xe7, all));
+	ck_assert(xcr0_valid(all, all));
+	ck_assert(!xcr0_valid(0, all));	      /* x87 must be on */
+	ck_assert(!xcr0_valid(2, all));	      /* so */
+	ck_assert(!xcr0_valid(5, all));	      /* AVX without SSE */
+	ck_assert(!xcr0_valid(0x27, all));    /* a part of AVX-512 */
+	ck_assert(!xcr0_valid(0xe3, all));    /* AVX-512 without AVX */
+	ck_assert(!xcr0_valid(0x20001, all)); /* half of AMX */
+	ck_assert(!xcr0_valid(0x1f, all));    /* MPX is not offered */
+	ck_assert(xcr0_valid(0x1f, 0x1f));    /* here it is */
+	ck_assert(!xcr0_valid(0x0f, 0x1f));   /* half of it */
+	ck_assert(!xcr0_valid(1ull << 63 | 1, all));
+	for (unsigned bit = 0; bit < 64; bit++)
+		if (!(all >> bit & 1))
+			ck_assert(!xcr0_valid(1ull << bit | 1, all));
+}
+END_TEST
+
+START_TEST(xcr_writes)
+{
+	fake_cpu_reset();
+	fake_cpuid(0xd, 0, (struct cpuid_result){.eax = 7});
+	ck_assert(xcr_write(0, 7));
+	ck_assert_uint_eq(fake_xcr0(), 7);
+	ck_assert(!xcr_write(0, 0));
+	ck_assert(!xcr_write(0, 0xe7));
+	ck_assert(!xcr_write(1, 7));
+	ck_assert(!xcr_write(0xffffffff, 7));
+	ck_assert_uint_eq(fake_xsetbv_count(), 1);
+}
+END_TEST
+
+START_TEST(efer)
+{
+	const uint64_t long_mode = EFER_LME | EFER_LMA;
+
+	fake_cpu_reset();
+	fake_cpuid(0x80000001, 0, (struct cpuid_result){.edx = 1u << 20}); /* NX */
+	ck_assert(msr_efer_valid(long_mode, CR0_PG, long_mode | EFER_SCE | EFER_NXE));
+	ck_assert(msr_efer_valid(0, 0, EFER_LME));
+	ck_assert(!msr_efer_valid(long_mode, CR0_PG, EFER_LMA)); /* LME off, paging on */
+	ck_assert(!msr_efer_valid(0, CR0_PG, EFER_LME));	 /* LME on, paging on */
+	ck_assert(!msr_efer_valid(long_mode, CR0_PG, long_mode | EFER_SVME));
+	ck_assert(!msr_efer_valid(long_mode, CR0_PG, long_mode | 1ull << 14)); /* FFXSR: none */
+	ck_assert(!msr_efer_valid(long_mode, CR0_PG, long_mode | 1ull << 63));
+	ck_assert(!msr_efer_valid(long_mode, CR0_PG, long_mode | 2));
+	fake_cpuid(0x80000001, 0, (struct cpuid_result){.edx = 1u << 25});
+	ck_assert(msr_efer_valid(long_mode, CR0_PG, long_mode | 1ull << 14));
+	ck_assert(!msr_efer_valid(long_mode, CR0_PG, long_mode | EFER_NXE));
+}
+END_TEST
+
+#define HERE (0xfee00000 | APIC_BASE_BSP)
+
+START_TEST(apic_base)
+{
+	const uint64_t off = HERE, on = HERE | APIC_BASE_ENABLE;
+	const uint64_t x2apic = on | APIC_BASE_X2APIC;
+	static const uint64_t moved[] = {0xfed00000, 0x1fee00000, 0};
+
+	fake_cpu_reset();
+	fake_msr(MSR_APIC_BASE, on);
+	ck_assert(!msr_apic_base_write(x2apic)); /* the CPU has none */
+	fake_cpuid(1, 0, (struct cpuid_result){.ecx = 1u << 21});
+	ck_assert(msr_apic_base_write(on));
+	for (unsigned i = 0; i < ARRAY_COUNT(moved); i++)
+		ck_assert(!msr_apic_base_write(moved[i] | APIC_BASE_BSP | APIC_BASE_ENABLE));
+	ck_assert(!msr_apic_base_write(on ^ APIC_BASE_BSP));
+	ck_assert(!msr_apic_base_write(on | 1));
+	ck_assert(!msr_apic_base_write(on | 1ull << 52));
+	ck_assert(!msr_apic_base_write(off | APIC_BASE_X2APIC));
+	ck_assert_uint_eq(fake_msr_value(MSR_APIC_BASE), on);
+	ck_assert(msr_apic_base_write(x2apic));
+	ck_assert_uint_eq(fake_msr_value(MSR_APIC_BASE), x2apic);
+	ck_assert(!msr_apic_base_write(on));
+	ck_assert(msr_apic_base_write(off));
+	ck_assert(!msr_apic_base_write(x2apic));
+	ck_assert(msr_apic_base_write(on));
+}
+END_TEST
+
+/* The maps are found by their address: here, physical is virtual. */
+static void identity(void)
+{
+	static struct boot_info boot = {.base = HV_BASE};
+
+	fake_cpu_reset();
+	memory_init(&boot);
+}
+
+/* SDM volume 3, section 25.6.9. */
+static bool vmx_exits(uint32_t msr, bool write)
+{
+	const uint8_t *map = (const uint8_t *)vmx_msr_map().v;
+
+	if (msr >= 0x2000 && !(msr >= 0xc0000000 && msr < 0xc0002000))
+		return true;
+	map += (write ? 2048 : 0) + (msr >= 0xc0000000 ? 1024 : 0);
+	return map[msr % 0x2000 / 8] >> msr % 8 & 1;
+}
+
+/* APM volume 2, section 15.11. */
+static bool svm_exits(uint32_t msr, bool write)
+{
+	const uint8_t *map = (const uint8_t *)svm_msr_map().v;
+	uint32_t range = msr < 0x2000				 ? 0
+			 : msr >= 0xc0000000 && msr < 0xc0002000 ? 1
+			 : msr >= 0xc0010000 && msr < 0xc0012000 ? 2
+								 : 3;
+	uint32_t bit = msr % 0x2000 * 2 + (write ? 1 : 0);
+
+	return range == 3 || (map[range * 2048 + bit / 8] >> bit % 8 & 1);
+}
+
+/*
+ * A list of registers that exit, and no other does: each exit is one that the exitless service VM
+ * was promised not to take.
+ */
+struct exits {
+	uint32_t first, last;
+	bool read, write;
+};
+
+static const struct exits vmx_list[] = {
+	{MSR_APIC_BASE, MSR_APIC_BASE, false, true},
+	{MSR_FEATURE_CONTROL, MSR_FEATURE_CONTROL, true, true},
+	{0x79, 0x79, false, true},     /* BIOS_UPDT_TRIG */
+	{0x9b, 0x9b, false, true},     /* SMM_MONITOR_CTL */
+	{0x1f2, 0x1f5, false, true},   /* SMRR, PRMRR */
+	{0x3f1, 0x3f1, false, true},   /* PEBS_ENABLE */
+	{0x480, 0x493, true, true},    /* VMX capabilities */
+	{0x570, 0x570, false, true},   /* RTIT_CTL */
+	{0x600, 0x600, false, true},   /* DS_AREA */
+	{0x982, 0x982, false, true},   /* TME_ACTIVATE */
+	{0x17d0, 0x17d0, false, true}, /* HW_FEEDBACK_PTR */
+};
+
+static const struct exits svm_list[] = {
+	{MSR_APIC_BASE, MSR_APIC_BASE, false, true},
+	{MSR_EFER, MSR_EFER, true, true},
+	{MSR_SYSCFG, MSR_SYSCFG, false, true},
+	{MSR_IORR_FIRST, MSR_IORR_LAST, false, true},
+	{MSR_MMIO_CFG_BASE, MSR_MMIO_CFG_BASE, false, true},
+	{MSR_TOP_MEM, MSR_TOP_MEM, false, true},
+	{MSR_TOP_MEM2, MSR_TOP_MEM2, false, true},
+	{MSR_SMM_BASE, MSR_SMM_MASK, false, true},
+	{MSR_VM_CR, MSR_VM_CR, true, true},
+	{MSR_VM_HSAVE_PA, MSR_VM_HSAVE_PA, true, true},
+};
+
+static bool listed(const struct exits *list, size_t count, uint32_t msr, bool write)
+{
+	for (size_t i = 0; i < count; i++)
+		if (msr >= list[i].first && msr <= list[i].last)
+			return write ? list[i].write : list[i].read;
+	return false;
+}
+
+START_TEST(vmx_map)
+{
+	identity();
+	vmx_msr_map_init();
+	for (uint32_t i = 0; i < 0x4000; i++) {
+		uint32_t msr = i < 0x2000 ? i : 0xc0000000 + i - 0x2000;
+
+		for (int write = 0; write < 2; write++)
+			ck_assert_msg(vmx_exits(msr, write) ==
+					      listed(vmx_list, ARRAY_COUNT(vmx_list), msr, write),
+				      "MSR %x, write %d", msr, write);
+	}
+}
+END_TEST
+
+START_TEST(svm_map)
+{
+	identity();
+	for (uint32_t i = 0; i < 0x6000; i++) {
+		uint32_t msr = i < 0x2000   ? i
+			       : i < 0x4000 ? 0xc0000000 + i - 0x2000
+					    : 0xc0010000 + i - 0x4000;
+
+		for (int write = 0; write < 2; write++)
+			ck_assert_msg(svm_exits(msr, write) ==
+					      listed(svm_list, ARRAY_COUNT(svm_list), msr, write),
+				      "MSR %x, write %d", msr, write);
+	}
+}
+END_TEST
+
+/* Whatever exits is refused or answered without touching a register that the CPU may lack. */
+START_TEST(vmx_answers)
+{
+	static const uint64_t values[] = {1, UINT64_MAX, 0x1000, 1ull << 63};
+	struct vcpu vcpu = {0};
+	uint64_t value;
+
+	identity();
+	vmx_msr_map_init();
+	fake_msr(MSR_FEATURE_CONTROL, 7);
+	fake_msr(MSR_APIC_BASE, HERE | APIC_BASE_ENABLE);
+	for (uint32_t i = 0; i < 0x4000; i++) {
+		uint32_t msr = i < 0x2000 ? i : 0xc0000000 + i - 0x2000;
+
+		if (vmx_exits(msr, false))
+			ck_assert(vmx_msr_read(&vcpu, msr, &value) == (msr == MSR_FEATURE_CONTROL));
+		for (unsigned k = 0; vmx_exits(msr, true) && k < ARRAY_COUNT(values); k++)
+			ck_assert(vmx_msr_write(&vcpu, msr, values[k]) == (msr == 0x79));
+	}
+	ck_assert(vmx_msr_read(&vcpu, MSR_FEATURE_CONTROL, &value));
+	ck_assert_uint_eq(value, 1); /* locked, VT-x off */
+	ck_assert(!vmx_msr_write(&vcpu, MSR_FEATURE_CONTROL, 1));
+	ck_assert(vmx_msr_write(&vcpu, MSR_APIC_BASE, HERE | APIC_BASE_ENABLE));
+	ck_assert(vmx_msr_write(&vcpu, 0x600, 0));
+	/* past the map's ranges, where no register is */
+	ck_assert(!vmx_msr_read(&vcpu, 0x40000000, &value));
+	ck_assert(!vmx_msr_read(&vcpu, 0xc0010015, &value));
+	ck_assert(!vmx_msr_write(&vcpu, 0x2000, 0));
+	ck_assert_uint_eq(fake_msr_writes(), 1);
+}
+END_TEST
+
+START_TEST(svm_answers)
+{
+	static struct vmcb vmcb;
+	struct vcpu vcpu = {.control = &vmcb};
+	uint64_t value;
+
+	identity();
+	fake_cpuid(0x80000001, 0, (struct cpuid_result){.edx = 1u << 20});
+	fake_msr(MSR_TOP_MEM, GIB(2));
+	fake_msr(MSR_SYSCFG, 0x40000);
+	vmcb.cr0 = CR0_PG | CR0_PE;
+	vmcb.efer = EFER_SVME | EFER_LME | EFER_LMA;
+	ck_assert(svm_msr_read(&vcpu, MSR_EFER, &value));
+	ck_assert_uint_eq(value, EFER_LME | EFER_LMA);
+	ck_assert(svm_msr_write(&vcpu, MSR_EFER, EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE));
+	ck_assert_uint_eq(vmcb.efer, EFER_SVME | EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE);
+	ck_assert_uint_eq(vmcb.tlb_control, TLB_CONTROL_FLUSH);
+	ck_assert(!svm_msr_write(&vcpu, MSR_EFER, EFER_SVME | EFER_LME | EFER_LMA));
+	ck_assert(svm_msr_read(&vcpu, MSR_VM_CR, &value));
+	ck_assert_uint_eq(value, VM_CR_SVMDIS | VM_CR_LOCK);
+	ck_assert(!svm_msr_write(&vcpu, MSR_VM_CR, 0));
+	ck_assert(!svm_msr_read(&vcpu, MSR_VM_HSAVE_PA, &value));
+	ck_assert(!svm_msr_write(&vcpu, MSR_VM_HSAVE_PA, 0));
+	ck_assert(svm_msr_write(&vcpu, MSR_TOP_MEM, GIB(2)));
+	ck_assert(!svm_msr_write(&vcpu, MSR_TOP_MEM, GIB(1)));
+	ck_assert(!svm_msr_write(&vcpu, MSR_SYSCFG, 0));
+	ck_assert_uint_eq(fake_msr_writes(), 0);
+}
+END_TEST
+
+Suite *unit_suite(void)
+{
+	Suite *suite = suite_create("registers");
+	TCase *tests = tcase_create("registers");
+
+	tcase_add_test(tests, xcr0_combinations);
+	tcase_add_test(tests, xcr_writes);
+	tcase_add_test(tests, efer);
+	tcase_add_test(tests, apic_base);
+	tcase_add_test(tests, vmx_map);
+	tcase_add_test(tests, svm_map);
+	tcase_add_test(tests, vmx_answers);
+	tcase_add_test(tests, svm_answers);
+	suite_add_tcase(suite, tests);
+	return suite;
+}
