@@ -173,6 +173,10 @@ const vcpu_handler service_handlers[SOCLE_EXIT_COUNT] = {
 	[SOCLE_EXIT_IO] = handle_unexpected,
 	[SOCLE_EXIT_ENTRY_FAILURE] = handle_entry_failure,
 	[SOCLE_EXIT_OTHER] = handle_unexpected,
+	[SOCLE_EXIT_INTERRUPT_WINDOW] = handle_unexpected,
+	[SOCLE_EXIT_EOI] = handle_unexpected,
+	[SOCLE_EXIT_IPI] = handle_unexpected,
+	[SOCLE_EXIT_WAKE] = handle_unexpected,
 };
 
 _Noreturn void service_run(struct cpu *cpu)
