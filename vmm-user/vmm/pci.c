@@ -10,17 +10,14 @@
 
 #include "vmm-user/vmm/pci_internal.h"
 
-#define PCI_VERSION	   1u
-#define PORT_ADDRESS	   0xcf8u
-#define PORT_DATA	   0xcfcu
-#define ADDRESS_ENABLE	   (1u << 31)
-#define RESET_CONTROL	   1u	     /* 0xcf9: ICH9 datasheet, section 13.7.5 */
-#define RESET_CONTROL_CPU  (1u << 2) /* resets when it goes from 0 to 1 */
-#define RESET_CONTROL_BITS 0x0eu
+#define PCI_VERSION    1u
+#define PORT_ADDRESS   0xcf8u
+#define PORT_DATA      0xcfcu
+#define ADDRESS_ENABLE (1u << 31)
 
 struct pci_state {
 	uint32_t address; /* CONFIG_ADDRESS */
-	uint32_t reset;	  /* RST_CNT */
+	uint32_t reserved;
 };
 
 /* One process is one domain, with one bus. */
@@ -100,13 +97,12 @@ void pci_ecam_write(void *device, uint64_t offset, unsigned bytes, uint64_t valu
 /* Ports 0xcf8 .. 0xcff ---------------------------------------------------------------------------
  */
 
+/* Whole accesses only: a byte at 0xcf9 is the reset control register's, and not for this bus. */
 static uint64_t address_read(void *device, uint64_t offset, unsigned bytes)
 {
 	const struct pci_host *host = device;
 
-	if (offset == 0 && bytes == 4)
-		return host->state->address;
-	return offset == RESET_CONTROL && bytes == 1 ? host->state->reset : ~0ull;
+	return offset == 0 && bytes == 4 ? host->state->address : ~0ull;
 }
 
 static void address_write(void *device, uint64_t offset, unsigned bytes, uint64_t value)
@@ -115,11 +111,6 @@ static void address_write(void *device, uint64_t offset, unsigned bytes, uint64_
 
 	if (offset == 0 && bytes == 4)
 		host->state->address = (uint32_t)value & (ADDRESS_ENABLE | 0x00fffffcu);
-	if (offset != RESET_CONTROL || bytes != 1)
-		return;
-	if (value & ~host->state->reset & RESET_CONTROL_CPU)
-		vmm_end(host->vmm, VMM_REBOOT, "reset by port 0xcf9");
-	host->state->reset = (uint32_t)value & RESET_CONTROL_BITS;
 }
 
 static struct pci_function *addressed(const struct pci_host *host, uint64_t port, unsigned *offset)

@@ -60,6 +60,7 @@ struct virtio_device {
 	uint16_t queue_size[VIRTIO_QUEUES]; /* powers of two, at most VIRTQ_SIZE_MAX */
 	uint8_t *config; /* device-specific configuration, kept up to date; may be NULL */
 	unsigned config_bytes;
+	size_t own_bytes; /* of the state region that the device wants for itself */
 	void *device;
 	/* The driver put something into that queue. */
 	void (*notify)(void *device, unsigned queue);
@@ -77,6 +78,8 @@ struct virtio_device {
 	struct pci_device pci;
 	unsigned window; /* offset of the capability that gives access to the BAR */
 	struct virtio_state *state;
+	void *own;  /* own_bytes, zeros if they are fresh */
+	bool fresh; /* no earlier process left this device */
 	struct virtq queue[VIRTIO_QUEUES];
 	struct vmm_timer timer; /* queues to be notified from the event loop */
 	uint32_t later;

@@ -5,13 +5,12 @@
 
 #include "vmm-user/vmm/virtio.h"
 
-#define BALLOON_CLASS	0x00ff00u
-#define BALLOON_VERSION 1u
-#define BALLOON_QUEUE	128u
-#define BALLOON_BUDGET	16u
-#define BALLOON_PAGES	1024u /* page numbers in a request at most */
-#define BALLOON_TAGS	16u
-#define PAGE		4096ull
+#define BALLOON_CLASS  0x00ff00u
+#define BALLOON_QUEUE  128u
+#define BALLOON_BUDGET 16u
+#define BALLOON_PAGES  1024u /* page numbers in a request at most */
+#define BALLOON_TAGS   16u
+#define PAGE	       4096ull
 
 enum { QUEUE_INFLATE, QUEUE_DEFLATE, QUEUE_STATISTICS, QUEUES };
 
@@ -178,18 +177,11 @@ struct virtio_balloon *virtio_balloon_create(struct vmm *vmm,
 					     void *context)
 {
 	struct virtio_balloon *balloon = calloc(1, sizeof(*balloon));
-	bool fresh;
 
 	if (balloon == NULL)
 		return NULL;
 	balloon->hook = hook;
 	balloon->context = context;
-	balloon->state = state_section(vmm, "virtio-balloon", 0, BALLOON_VERSION,
-				       sizeof(*balloon->state), &fresh);
-	if (balloon->state == NULL) {
-		free(balloon);
-		return NULL;
-	}
 	balloon->virtio =
 		(struct virtio_device){.vmm = vmm,
 				       .name = "virtio-balloon",
@@ -199,11 +191,15 @@ struct virtio_balloon *virtio_balloon_create(struct vmm *vmm,
 						   BALLOON_F_DEFLATE_ON_OOM,
 				       .queues = QUEUES,
 				       .queue_size = {BALLOON_QUEUE, BALLOON_QUEUE, BALLOON_QUEUE},
-				       .config = (uint8_t *)&balloon->state->config,
+				       .own_bytes = sizeof(*balloon->state),
 				       .config_bytes = sizeof(balloon->state->config),
 				       .device = balloon,
 				       .notify = notify,
 				       .config_write = config_write,
 				       .reset = reset};
-	return virtio_add(&balloon->virtio) ? balloon : NULL;
+	if (!virtio_add(&balloon->virtio))
+		return NULL;
+	balloon->state = balloon->virtio.own;
+	balloon->virtio.config = (uint8_t *)&balloon->state->config;
+	return balloon;
 }

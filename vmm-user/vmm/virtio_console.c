@@ -9,10 +9,9 @@
 
 #include "vmm-user/vmm/virtio.h"
 
-#define CONSOLE_CLASS	0x078000u
-#define CONSOLE_QUEUE	64u
-#define CONSOLE_VERSION 1u
-#define CONSOLE_BUDGET	64u
+#define CONSOLE_CLASS  0x078000u
+#define CONSOLE_QUEUE  64u
+#define CONSOLE_BUDGET 64u
 
 enum { QUEUE_RECEIVE, QUEUE_TRANSMIT, QUEUES };
 
@@ -177,17 +176,13 @@ static bool unblock(int fd)
 /* Makes a console. NULL, reported: a descriptor is none, or no slot is free. */
 struct virtio_console *virtio_console_create(struct vmm *vmm, int input, int output)
 {
-	static unsigned instances;
 	struct virtio_console *console = calloc(1, sizeof(*console));
-	bool fresh;
 
 	if (console == NULL)
 		return NULL;
 	console->input = input;
 	console->output = output;
-	console->state = state_section(vmm, "virtio-console", instances++, CONSOLE_VERSION,
-				       sizeof(*console->state), &fresh);
-	if (console->state == NULL || !unblock(input) || !unblock(output)) {
+	if (!unblock(input) || !unblock(output)) {
 		vmm_log(vmm, "virtio-console: %s", strerror(errno));
 		free(console);
 		return NULL;
@@ -198,8 +193,12 @@ struct virtio_console *virtio_console_create(struct vmm *vmm, int input, int out
 						 .class = CONSOLE_CLASS,
 						 .queues = QUEUES,
 						 .queue_size = {CONSOLE_QUEUE, CONSOLE_QUEUE},
+						 .own_bytes = sizeof(*console->state),
 						 .device = console,
 						 .notify = notify,
 						 .reset = reset};
-	return virtio_add(&console->virtio) ? console : NULL;
+	if (!virtio_add(&console->virtio))
+		return NULL;
+	console->state = console->virtio.own;
+	return console;
 }

@@ -300,13 +300,10 @@ static bool reset(void *device)
 	return true;
 }
 
-static void configure(struct virtio_net *net, const struct virtio_net_options *options, bool fresh)
+static void configure(struct virtio_net *net, const struct virtio_net_options *options)
 {
 	struct virtio_device *virtio = &net->virtio;
 
-	if (fresh)
-		memcpy(net->state->mac, options->mac, sizeof(options->mac));
-	memcpy(net->config.mac, net->state->mac, sizeof(net->config.mac));
 	net->config.status = NET_S_LINK_UP;
 	net->config.queue_pairs = 1;
 	net->config.mtu = options->mtu;
@@ -327,6 +324,7 @@ static void configure(struct virtio_net *net, const struct virtio_net_options *o
 	virtio->queue_size[QUEUE_CONTROL] = NET_CONTROL_QUEUE;
 	virtio->config = (uint8_t *)&net->config;
 	virtio->config_bytes = NET_CONFIG_BYTES;
+	virtio->own_bytes = sizeof(*net->state);
 	virtio->device = net;
 	virtio->notify = notify;
 	virtio->started = started;
@@ -339,9 +337,7 @@ static void configure(struct virtio_net *net, const struct virtio_net_options *o
  */
 struct virtio_net *virtio_net_create(struct vmm *vmm, const struct virtio_net_options *options)
 {
-	static unsigned instances;
 	struct virtio_net *net = calloc(1, sizeof(*net));
-	bool fresh;
 
 	if (net == NULL)
 		return NULL;
@@ -352,11 +348,16 @@ struct virtio_net *virtio_net_create(struct vmm *vmm, const struct virtio_net_op
 	net->backend.device = net;
 	net->backend.readable = readable;
 	net->backend.writable = writable;
-	net->state = state_section(vmm, "virtio-net", instances++, 1, sizeof(*net->state), &fresh);
-	if (net->state == NULL || !net_open(&net->backend)) {
+	if (!net_open(&net->backend)) {
 		free(net);
 		return NULL;
 	}
-	configure(net, options, fresh);
-	return virtio_add(&net->virtio) ? net : NULL;
+	configure(net, options);
+	if (!virtio_add(&net->virtio))
+		return NULL;
+	net->state = net->virtio.own;
+	if (net->virtio.fresh)
+		memcpy(net->state->mac, options->mac, sizeof(options->mac));
+	memcpy(net->config.mac, net->state->mac, sizeof(net->config.mac));
+	return net;
 }

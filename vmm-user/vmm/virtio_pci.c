@@ -506,14 +506,13 @@ static bool add_pci(struct virtio_device *device)
 
 bool virtio_add(struct virtio_device *device)
 {
-	bool fresh;
+	size_t bytes = sizeof(*device->state) + device->queues * sizeof(struct virtq_state);
 
 	device->timer = (struct vmm_timer){.expired = expired, .device = device};
 	if (!add_pci(device))
 		return false;
-	device->state = state_section(
-		device->vmm, "virtio", device->pci.slot, VIRTIO_VERSION,
-		sizeof(*device->state) + device->queues * sizeof(struct virtq_state), &fresh);
+	device->state = state_section(device->vmm, "virtio", device->pci.slot, VIRTIO_VERSION,
+				      bytes + device->own_bytes, &device->fresh);
 	if (device->state == NULL)
 		return false;
 	for (unsigned i = 0; i < device->queues; i++)
@@ -521,7 +520,8 @@ bool virtio_add(struct virtio_device *device)
 						  .index = i,
 						  .size_max = device->queue_size[i],
 						  .state = &device->state->queue[i]};
-	if (fresh) {
+	device->own = (uint8_t *)device->state + bytes;
+	if (device->fresh) {
 		forget(device);
 		return true;
 	}

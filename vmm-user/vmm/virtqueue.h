@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define VIRTQ_SIZE_MAX	1024u
+#define VIRTQ_SIZE_MAX	512u
 #define VIRTQ_CHAIN_MAX 1024u /* buffers in a chain; what preadv(2) takes at once */
 
 struct virtio_device;
