@@ -284,7 +284,8 @@ struct socle_vcpu_area {
 	uint64_t event;		 /* to be raised at the next entry */
 	uint64_t where;		 /* enum socle_where */
 	uint64_t timer_deadline; /* host TSC; 0: none. The hypervisor's, for the VMM to sleep by */
-	uint64_t reserved0[5];
+	uint64_t apic_base;	 /* IA32_APIC_BASE: the VMM's, for it decides the mode */
+	uint64_t reserved0[4];
 	uint64_t posted[4]; /* interrupts for this vCPU, set by atomic OR */
 	uint64_t reserved1[92];
 	uint32_t apic[256]; /* the local APIC's registers: x2APIC register n is at apic[4 * n] */

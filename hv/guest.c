@@ -5,6 +5,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/guest_cpuid.h"
 #include "arch/x86/xcr.h"
+#include "hv/apic.h"
 #include "hv/cpu.h"
 #include "hv/domain.h"
 #include "hv/shootdown.h"
@@ -47,6 +48,7 @@ int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 		__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
 		return SOCLE_ERROR_ARGUMENT;
 	}
+	apic_deliver(vcpu);
 	cpu->current = vcpu;
 	return SOCLE_OK; /* guest_leave() puts the true result in its place */
 }
@@ -106,39 +108,91 @@ static void handle_second_level(struct vcpu *vcpu)
 
 static void handle_hlt(struct vcpu *vcpu)
 {
-	leave(vcpu, SOCLE_EXIT_HLT);
+	if (apic_has_interrupt(vcpu))
+		apic_deliver(vcpu);
+	else
+		leave(vcpu, SOCLE_EXIT_HLT);
+}
+
+/* To the VMM, with the register and where the instruction is: what it knows of it, we need not. */
+static void leave_with_msr(struct vcpu *vcpu, enum socle_exit_reason reason, uint32_t msr)
+{
+	vcpu->area->info[0] = msr;
+	vcpu->area->info[1] = vcpu->exit.rip;
+	leave(vcpu, reason);
 }
 
 static void handle_msr_read(struct vcpu *vcpu)
 {
 	uint32_t msr = (uint32_t)vcpu->regs->rcx;
 	uint64_t value;
+	enum apic_result result = apic_msr_read(vcpu, msr, &value);
 
-	if (arch->msr_read(vcpu, msr, &value)) {
-		vcpu->regs->rax = (uint32_t)value;
-		vcpu->regs->rdx = value >> 32;
+	if (result == APIC_FAULT) {
+		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
 		return;
 	}
-	vcpu->area->info[0] = msr;
-	vcpu->area->info[1] = vcpu->exit.rip;
-	leave(vcpu, SOCLE_EXIT_MSR_READ);
+	if (result != APIC_DONE && !arch->msr_read(vcpu, msr, &value)) {
+		leave_with_msr(vcpu, SOCLE_EXIT_MSR_READ, msr);
+		return;
+	}
+	vcpu->regs->rax = (uint32_t)value;
+	vcpu->regs->rdx = value >> 32;
 }
 
 static void handle_msr_write(struct vcpu *vcpu)
 {
 	uint32_t msr = (uint32_t)vcpu->regs->rcx;
+	uint64_t value = (uint32_t)vcpu->regs->rax | vcpu->regs->rdx << 32;
+	uint64_t detail = 0;
 
-	if (arch->msr_write(vcpu, msr, (uint32_t)vcpu->regs->rax | vcpu->regs->rdx << 32))
-		return;
-	vcpu->area->info[0] = msr;
-	vcpu->area->info[1] = vcpu->exit.rip;
-	leave(vcpu, SOCLE_EXIT_MSR_WRITE);
+	switch (apic_msr_write(vcpu, msr, value, &detail)) {
+	case APIC_FAULT:
+		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
+		break;
+	case APIC_OTHER:
+		if (!arch->msr_write(vcpu, msr, value))
+			leave_with_msr(vcpu, SOCLE_EXIT_MSR_WRITE, msr);
+		break;
+	case APIC_EOI:
+		vcpu->area->info[0] = detail;
+		leave(vcpu, SOCLE_EXIT_EOI);
+		break;
+	case APIC_IPI:
+		vcpu->area->info[0] = detail;
+		leave(vcpu, SOCLE_EXIT_IPI);
+		break;
+	case APIC_WAKE:
+		vcpu->area->info[0] = detail;
+		leave(vcpu, SOCLE_EXIT_WAKE);
+		break;
+	case APIC_DONE: /* the task priority or an EOI may let an interrupt through */
+		apic_deliver(vcpu);
+		break;
+	}
 }
 
-/* A physical interrupt waits, or another CPU wants this one: the service VM takes over. */
+/* A physical interrupt waits: the service VM takes over. */
 static void handle_interrupt(struct vcpu *vcpu)
 {
 	leave(vcpu, SOCLE_EXIT_INTERRUPT);
+}
+
+/* The machine's NMI is the service VM's. Another CPU's says to leave, or that there is an
+ * interrupt. */
+static void handle_nmi(struct vcpu *vcpu)
+{
+	if (vcpu->cpu->service.nmi_pending ||
+	    __atomic_load_n(&vcpu->domain->state, __ATOMIC_ACQUIRE) != DOMAIN_ALIVE ||
+	    __atomic_exchange_n(&vcpu->kicked, 0, __ATOMIC_ACQ_REL) != 0)
+		leave(vcpu, SOCLE_EXIT_INTERRUPT);
+	else
+		apic_deliver(vcpu);
+}
+
+static void handle_window(struct vcpu *vcpu)
+{
+	apic_deliver(vcpu);
 }
 
 static void handle_nothing(struct vcpu *vcpu)
@@ -180,7 +234,7 @@ const vcpu_handler guest_handlers[SOCLE_EXIT_COUNT] = {
 	[SOCLE_EXIT_MSR_READ] = handle_msr_read,
 	[SOCLE_EXIT_MSR_WRITE] = handle_msr_write,
 	[SOCLE_EXIT_SECOND_LEVEL] = handle_second_level,
-	[SOCLE_EXIT_NMI] = handle_interrupt,
+	[SOCLE_EXIT_NMI] = handle_nmi,
 	[SOCLE_EXIT_NMI_WINDOW] = handle_nothing,
 	[SOCLE_EXIT_INIT] = handle_interrupt,
 	[SOCLE_EXIT_SIPI] = handle_interrupt,
@@ -194,7 +248,7 @@ const vcpu_handler guest_handlers[SOCLE_EXIT_COUNT] = {
 	[SOCLE_EXIT_IO] = handle_io,
 	[SOCLE_EXIT_ENTRY_FAILURE] = handle_entry_failure,
 	[SOCLE_EXIT_OTHER] = handle_entry_failure,
-	[SOCLE_EXIT_INTERRUPT_WINDOW] = handle_nothing,
+	[SOCLE_EXIT_INTERRUPT_WINDOW] = handle_window,
 	[SOCLE_EXIT_EOI] = handle_nothing,
 	[SOCLE_EXIT_IPI] = handle_nothing,
 	[SOCLE_EXIT_WAKE] = handle_nothing,

@@ -21,8 +21,7 @@
  */
 #define HV_POOL_BASE	  0xffffff0000000000
 #define HV_APIC_BASE	  0xffffff7fc0000000
-#define HV_POOL_MAX_BYTES 0x7e80000000 /* 506 GiB: one table's worth, and what alignment may cost  \
-					*/
+#define HV_POOL_MAX_BYTES 0x7e80000000 /* 506 GiB: a table, less what alignment may cost */
 
 #define HV_MAX_CPUS 256
 

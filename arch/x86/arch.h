@@ -77,6 +77,12 @@ struct arch_ops {
 	/* Writes the system state into the area. */
 	void (*guest_save_system)(struct vcpu *vcpu);
 
+	/*
+	 * Makes the next entry raise an interrupt. False: the guest cannot take it yet; as soon as
+	 * it can, it exits with SOCLE_EXIT_INTERRUPT_WINDOW.
+	 */
+	bool (*guest_interrupt)(struct vcpu *vcpu, uint8_t vector);
+
 	/* Makes the next entry raise an event (the area's format). False: not a possible one. */
 	bool (*guest_event)(struct vcpu *vcpu, uint64_t event);
 

@@ -52,6 +52,7 @@ struct vcpu {
 	struct socle_vcpu_area *area; /* shared with the VMM */
 	void *fpu;		      /* XSAVE area */
 	uint64_t xcr0;
+	uint64_t tsc_offset;
 	struct cpu *last_cpu; /* on which it ran last */
 	uint32_t number;      /* in its domain */
 	uint32_t running;     /* atomic: a CPU runs it */

@@ -18,6 +18,9 @@
 #define CODE	  0x1000 /* guest-physical: where each piece of code is put */
 #define AREA	  (FRAME - SOCLE_VCPU_AREA_BYTES) /* of the vCPU, in the guest's frame */
 #define MMIO	  0x00300000			  /* guest-physical: nothing */
+#define HANDLER	  0x1200
+#define COUNT	  0x700
+#define VECTOR	  0x40
 #define ATTR_CODE 0x009b
 #define ATTR_DATA 0x0093
 
@@ -169,6 +172,83 @@ static void test_shutdown(struct machine *m)
 	expect(run(m), SOCLE_EXIT_SHUTDOWN, "shutdown");
 }
 
+static uint64_t tsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
+/* The handler of vector 0x40 counts at COUNT and acknowledges. */
+static void load_handler(struct machine *m)
+{
+	/* inc word [COUNT]; mov ecx, 0x80b; xor eax, eax; xor edx, edx; wrmsr; iret */
+	static const uint8_t handler[] = {0xff, 0x06, 0x00, 0x07, 0x66, 0xb9, 0x0b, 0x08, 0,   0,
+					  0x66, 0x31, 0xc0, 0x66, 0x31, 0xd2, 0x0f, 0x30, 0xcf};
+	static const uint16_t entry[2] = {HANDLER, 0};
+
+	memcpy(m->pool + FRAME + HANDLER, handler, sizeof(handler));
+	memcpy(m->pool + FRAME + 4 * VECTOR, entry, sizeof(entry));
+	memset(m->pool + FRAME + COUNT, 0, 2);
+	memset(m->area->apic, 0, sizeof(m->area->apic));
+	m->area->apic[4 * 0x0f] = 0x1ff; /* enabled by software */
+	m->area->apic_base = 0xfee00c00; /* x2APIC mode */
+}
+
+static int count(const struct machine *m)
+{
+	return m->pool[FRAME + COUNT];
+}
+
+static void test_self_ipi(struct machine *m)
+{
+	/* sti; mov ecx, 0x83f; mov eax, 0x40; xor edx, edx; wrmsr; nop; hlt */
+	static const uint8_t code[] = {0xfb, 0x66, 0xb9, 0x3f, 0x08, 0,	   0,	 0x66, 0xb8, VECTOR,
+				       0,    0,	   0,	 0x66, 0x31, 0xd2, 0x0f, 0x30, 0x90, 0xf4};
+
+	load_code(m, code, sizeof(code));
+	load_handler(m);
+	expect(run(m), SOCLE_EXIT_HLT, "self-IPI");
+	expect(count(m), 1, "self-IPI: interrupts");
+}
+
+static void test_posted(struct machine *m)
+{
+	/* cli; out 0xe9, al; nop; sti; nop; hlt */
+	static const uint8_t code[] = {0xfa, 0xe6, 0xe9, 0x90, 0xfb, 0x90, 0xf4};
+
+	load_code(m, code, sizeof(code));
+	load_handler(m);
+	expect(run(m), SOCLE_EXIT_IO, "posted: out");
+	__atomic_fetch_or(&m->area->posted[VECTOR / 64], 1ull << VECTOR % 64, __ATOMIC_SEQ_CST);
+	expect(run(m), SOCLE_EXIT_HLT, "posted: hlt");
+	expect(count(m), 1, "posted: interrupts");
+}
+
+static void test_timer(struct machine *m)
+{
+	/* sti; xor edx, edx; wrmsr of 0x832 := 0x40, 0x83e := 0xb, 0x838 := 100000; hlt; hlt */
+	static const uint8_t code[] = {0xfb, 0x66, 0x31,   0xd2, 0x66, 0xb9, 0x32, 0x08, 0,    0,
+				       0x66, 0xb8, VECTOR, 0,	 0,    0,    0x0f, 0x30, 0x66, 0xb9,
+				       0x3e, 0x08, 0,	   0,	 0x66, 0xb8, 0x0b, 0,	 0,    0,
+				       0x0f, 0x30, 0x66,   0xb9, 0x38, 0x08, 0,	   0,	 0x66, 0xb8,
+				       0xa0, 0x86, 1,	   0,	 0x0f, 0x30, 0xf4, 0xf4};
+
+	load_code(m, code, sizeof(code));
+	load_handler(m);
+	expect(run(m), SOCLE_EXIT_HLT, "timer: first hlt");
+	if (count(m) == 0) {
+		if (m->area->timer_deadline == 0)
+			test_fail("timer: no deadline");
+		while (tsc() < m->area->timer_deadline)
+			continue;
+		expect(run(m), SOCLE_EXIT_HLT, "timer: second hlt");
+	}
+	expect(count(m), 1, "timer: interrupts");
+	expect((int64_t)m->area->timer_deadline, 0, "timer: deadline afterwards");
+}
+
 static void test_refusals(struct machine *m)
 {
 	uint64_t base = m->memory.pool_base;
@@ -196,14 +276,6 @@ static void test_refusals(struct machine *m)
 	wrong.key.word[1] ^= 1;
 	expect(socle_vcpu_run(&wrong, m->domain, 0), SOCLE_ERROR_KEY, "run with a wrong key");
 	expect(socle_vcpu_run(&m->own, m->domain + 1, 0), SOCLE_ERROR_KEY, "run another domain");
-}
-
-static uint64_t tsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
-	return (uint64_t)high << 32 | low;
 }
 
 /* The least ticks of many: in deterministic mode a tick is an instruction. */
@@ -246,6 +318,9 @@ int main(int argc, char **argv)
 		test_cpuid(&m);
 		test_mmio(&m);
 		test_endless(&m);
+		test_self_ipi(&m);
+		test_posted(&m);
+		test_timer(&m);
 		test_shutdown(&m);
 		test_refusals(&m);
 		if (option[1].value)

@@ -131,9 +131,10 @@ static int64_t root_call(uint64_t call, uint64_t number, const uint64_t argument
 
 	switch (call) {
 	case SOCLE_CALL_DOMAIN_DONATE:
-		return take(argument[1], number, true) ? SOCLE_OK : SOCLE_ERROR_OWNER;
+		return take(argument[1] * SOCLE_FRAME_BYTES, number, true) ? SOCLE_OK
+									   : SOCLE_ERROR_OWNER;
 	case SOCLE_CALL_DOMAIN_ASSIGN:
-		return assign(number, argument[1], argument[2]);
+		return assign(number, argument[1] * SOCLE_FRAME_BYTES, argument[2]);
 	case SOCLE_CALL_DOMAIN_DESTROY:
 		return destroy(number);
 	default:
@@ -180,7 +181,7 @@ int64_t fake_domains_call(uint64_t call, const struct socle_key *key, const uint
 		if (!root)
 			return SOCLE_ERROR_KEY;
 		if (call == SOCLE_CALL_DOMAIN_CREATE)
-			return create(argument[0], reply);
+			return create(argument[0] * SOCLE_FRAME_BYTES, reply);
 		if (domain == NULL || (domain->dying && call != SOCLE_CALL_DOMAIN_DESTROY))
 			return SOCLE_ERROR_DOMAIN;
 		return root_call(call, argument[0], argument, reply);

@@ -15,7 +15,7 @@ static int64_t call(const struct socle_handle *handle, enum socle_call number, u
 int socle_domain_create(const struct socle_handle *handle, uint64_t donated,
 			struct socle_domain_created *out)
 {
-	const uint64_t argument[4] = {donated};
+	const uint64_t argument[4] = {donated / SOCLE_FRAME_BYTES};
 	struct socle_reply reply;
 	int64_t result;
 
@@ -35,7 +35,8 @@ int socle_domain_donate(const struct socle_handle *handle, uint32_t domain, uint
 {
 	if (physical % SOCLE_FRAME_BYTES != 0)
 		return SOCLE_ERROR_ARGUMENT;
-	return (int)call(handle, SOCLE_CALL_DOMAIN_DONATE, domain, physical, 0, 0);
+	return (int)call(handle, SOCLE_CALL_DOMAIN_DONATE, domain, physical / SOCLE_FRAME_BYTES, 0,
+			 0);
 }
 
 int socle_domain_assign(const struct socle_handle *handle, uint32_t domain, uint64_t physical,
@@ -47,7 +48,8 @@ int socle_domain_assign(const struct socle_handle *handle, uint32_t domain, uint
 		return SOCLE_ERROR_ARGUMENT;
 	while (left > 0) {
 		uint64_t now = left < SOCLE_ASSIGN_FRAMES ? left : SOCLE_ASSIGN_FRAMES;
-		int64_t result = call(handle, SOCLE_CALL_DOMAIN_ASSIGN, domain, physical, now, 0);
+		int64_t result = call(handle, SOCLE_CALL_DOMAIN_ASSIGN, domain,
+				      physical / SOCLE_FRAME_BYTES, now, 0);
 
 		if (result < 0)
 			return (int)result;

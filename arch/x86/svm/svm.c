@@ -83,5 +83,6 @@ const struct arch_ops svm_ops = {
 	.guest_leave = svm_guest_leave,
 	.guest_save_system = svm_guest_save_system,
 	.guest_event = svm_guest_event,
+	.guest_interrupt = svm_guest_interrupt,
 	.vcpu_dump = svm_vcpu_dump,
 };

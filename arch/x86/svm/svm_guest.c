@@ -126,7 +126,7 @@ static void load_system(struct vcpu *vcpu)
 	vmcb->sysenter_cs = s->sysenter_cs;
 	vmcb->sysenter_esp = s->sysenter_esp;
 	vmcb->sysenter_eip = s->sysenter_eip;
-	vmcb->tsc_offset = s->tsc_offset;
+	vmcb->tsc_offset = vcpu->tsc_offset = s->tsc_offset;
 	vmcb->interrupt_shadow = s->interrupt_shadow & 1;
 	vmcb->clean = 0;
 	vmcb->tlb_control = TLB_CONTROL_FLUSH;
@@ -228,6 +228,22 @@ bool svm_guest_event(struct vcpu *vcpu, uint64_t event)
 	vmcb_of(vcpu)->eventinj = event & (EVENT_VALID | EVENT_VECTOR | EVENT_TYPE |
 					   EVENT_ERROR_CODE | EVENT_ERROR_BITS);
 	return true;
+}
+
+/* V_IRQ serves as the window: it makes the guest exit as soon as it could take any interrupt. */
+bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	if ((vmcb->rflags & RFLAGS_IF) && !(vmcb->interrupt_shadow & 1) &&
+	    !(vmcb->eventinj & EVENT_VALID)) {
+		vmcb->eventinj = EVENT_VALID | vector;
+		return true;
+	}
+	vmcb->v_intr |= V_IRQ | V_IGN_TPR;
+	vmcb->intercept3 |= INTERCEPT_VINTR;
+	vmcb->clean &= ~(CLEAN_INTERCEPT | CLEAN_TPR);
+	return false;
 }
 
 bool svm_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)

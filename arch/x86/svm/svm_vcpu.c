@@ -145,6 +145,9 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	case VMEXIT_SMI:
 		return SOCLE_EXIT_INTERRUPT;
 	case VMEXIT_VINTR:
+		vmcb->v_intr &= ~V_IRQ;
+		vmcb->intercept3 &= ~INTERCEPT_VINTR;
+		vmcb->clean &= ~(CLEAN_INTERCEPT | CLEAN_TPR);
 		return SOCLE_EXIT_INTERRUPT_WINDOW;
 	case VMEXIT_NMI:
 		fetch_nmi(vcpu);

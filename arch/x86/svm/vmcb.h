@@ -55,6 +55,7 @@
 /* VMCB clean bits (section 15.15.3): set, the processor may use what it has cached. */
 #define CLEAN_ALL	0x00000fffu
 #define CLEAN_INTERCEPT (1u << 0)
+#define CLEAN_TPR	(1u << 3) /* and the rest of v_intr */
 #define CLEAN_NESTED	(1u << 4) /* and g_pat */
 #define CLEAN_CR_EFER	(1u << 5)
 #define CLEAN_DR	(1u << 6)
