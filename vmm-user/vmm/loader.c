@@ -156,6 +156,29 @@ void *loader_memory(struct vmm *vmm, uint64_t at, uint64_t bytes, const char *wh
 	return memory;
 }
 
+static bool overlap(uint64_t at, uint64_t end, uint64_t from, uint64_t to)
+{
+	return at < to && from < end;
+}
+
+void *loader_kernel_memory(struct vmm *vmm, uint64_t at, uint64_t bytes, const char *path,
+			   struct loader_error *error)
+{
+	uint64_t end = at + bytes;
+
+	if (end < at || end > 1ull << 32 ||
+	    overlap(at, end, LOADER_GDT, LOADER_COMMAND + LOADER_COMMAND_MAX) ||
+	    overlap(at, end, LOADER_LOW_END, 0x100000)) {
+		loader_fail(error,
+			    "%s wants 0x%llx bytes at 0x%llx: expected an address outside 0x%x to "
+			    "0x%x and 0x%x to 0x100000, below 4 GiB; link it at 1 MiB",
+			    path, (unsigned long long)bytes, (unsigned long long)at, LOADER_GDT,
+			    LOADER_COMMAND + LOADER_COMMAND_MAX, LOADER_LOW_END);
+		return NULL;
+	}
+	return loader_memory(vmm, at, bytes, path, error);
+}
+
 bool loader_place_high(struct vmm *vmm, const struct loader_image *image, uint64_t floor,
 		       uint64_t limit, uint64_t *at, struct loader_error *error)
 {

@@ -87,6 +87,9 @@ struct elf_loaded {
 bool elf_copy(struct vmm *vmm, const struct loader_image *image, struct elf_loaded *loaded,
 	      struct loader_error *error);
 
+/* A kernel's piece goes to [at, at + bytes): RAM, and not where the loaders put their own. */
+void *loader_kernel_memory(struct vmm *vmm, uint64_t at, uint64_t bytes, const char *path,
+			   struct loader_error *error);
 /* For the loaders: writes the error and gives false. */
 bool loader_fail(struct loader_error *error, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
