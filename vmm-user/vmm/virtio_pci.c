@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Virtio over PCI, modern devices only (virtio 1.2, section 4.1). */
-#include <stdarg.h>
-#include <stdio.h>
-
 #include "vmm-user/vmm/pci_internal.h"
-#include "vmm-user/vmm/virtio.h"
+#include "vmm-user/vmm/virtio_internal.h"
 
-#define VIRTIO_VERSION	     1u
-#define VIRTIO_VENDOR	     0x1af4
-#define VIRTIO_DEVICE_BASE   0x1040
-#define VIRTIO_SUBSYSTEM     0x1100
-#define VIRTIO_CORE_FEATURES (VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC)
+#define VIRTIO_VERSION	   1u
+#define VIRTIO_VENDOR	   0x1af4
+#define VIRTIO_DEVICE_BASE 0x1040
+#define VIRTIO_SUBSYSTEM   0x1100
 
 /* The one BAR. */
 #define BAR_INDEX     0
@@ -53,155 +49,6 @@
 #define COMMON_QUEUE_DEVICE	     0x30
 #define COMMON_BYTES		     0x38
 
-#define ISR_QUEUE  1u
-#define ISR_CONFIG 2u
-
-static uint64_t offered(const struct virtio_device *device)
-{
-	return device->features | VIRTIO_CORE_FEATURES;
-}
-
-bool virtio_stopped(const struct virtio_device *device)
-{
-	return !(device->state->status & VIRTIO_STATUS_DRIVER_OK) ||
-	       device->state->status & VIRTIO_STATUS_NEEDS_RESET || device->state->resetting;
-}
-
-/* Interrupts -------------------------------------------------------------------------------------
- */
-
-static void interrupt(struct virtio_device *device, uint16_t vector, uint8_t isr)
-{
-	if (pci_msix_enabled(&device->pci)) {
-		pci_msix_raise(&device->pci, vector);
-		return;
-	}
-	device->state->isr |= isr;
-	pci_intx_set(&device->pci, true);
-}
-
-void virtio_interrupt(struct virtio_device *device, struct virtq *queue)
-{
-	interrupt(device, queue->state->vector, ISR_QUEUE);
-}
-
-void virtio_config_changed(struct virtio_device *device)
-{
-	device->state->generation++;
-	if (device->state->status & VIRTIO_STATUS_DRIVER_OK)
-		interrupt(device, device->state->config_vector, ISR_CONFIG);
-}
-
-void virtio_broken(struct virtio_device *device, const char *format, ...)
-{
-	char text[160];
-	va_list list;
-
-	if (device->state->status & VIRTIO_STATUS_NEEDS_RESET)
-		return;
-	va_start(list, format);
-	vsnprintf(text, sizeof(text), format, list);
-	va_end(list);
-	vmm_log(device->vmm, "%s: the driver broke the protocol: %s", device->name, text);
-	device->state->status |= VIRTIO_STATUS_NEEDS_RESET;
-	virtio_config_changed(device);
-}
-
-/* Reset ------------------------------------------------------------------------------------------
- */
-
-static void forget(struct virtio_device *device)
-{
-	struct virtio_state *state = device->state;
-
-	state->features = 0;
-	state->feature_select = state->driver_feature_select = 0;
-	state->config_vector = VIRTIO_NO_VECTOR;
-	state->queue_select = 0;
-	state->isr = 0;
-	state->resetting = 0;
-	for (unsigned i = 0; i < device->queues; i++)
-		virtq_reset(&device->queue[i]);
-	timer_clear(device->vmm, &device->timer);
-	device->later = 0;
-	device->resume = false;
-	pci_intx_set(&device->pci, false);
-	/* Last: what the driver waits for. */
-	state->status = 0;
-}
-
-static void reset(struct virtio_device *device)
-{
-	if (device->state->resetting)
-		return;
-	if (device->reset == NULL || device->reset(device->device)) {
-		forget(device);
-		return;
-	}
-	/* What is given back from here on reaches no ring. The status reads as before meanwhile. */
-	device->state->resetting = 1;
-	for (unsigned i = 0; i < device->queues; i++) {
-		struct virtq *queue = &device->queue[i];
-
-		queue->descriptors = queue->driver = queue->device = NULL;
-	}
-}
-
-void virtio_quiet(struct virtio_device *device)
-{
-	if (device->state->resetting)
-		forget(device);
-}
-
-/* The event loop's part --------------------------------------------------------------------------
- */
-
-void virtio_later(struct virtio_device *device, unsigned queue)
-{
-	device->later |= 1u << queue;
-	timer_set(device->vmm, &device->timer, vmm_now(device->vmm));
-}
-
-static void resume(struct virtio_device *device)
-{
-	struct virtio_state *state = device->state;
-
-	device->resume = false;
-	if (state->resetting) {
-		forget(device);
-		return;
-	}
-	for (unsigned i = 0; i < device->queues; i++)
-		if (state->queue[i].enabled && !virtq_resume(&device->queue[i]))
-			virtio_broken(device, "queue %u: its rings are damaged", i);
-	if (virtio_stopped(device))
-		return;
-	if (device->started != NULL)
-		device->started(device->device);
-	/* The other process may have stopped between publishing and interrupting. */
-	interrupt(device, state->config_vector, ISR_CONFIG);
-	for (unsigned i = 0; i < device->queues; i++) {
-		if (!state->queue[i].enabled)
-			continue;
-		virtio_interrupt(device, &device->queue[i]);
-		device->later |= 1u << i;
-	}
-}
-
-static void expired(void *opaque)
-{
-	struct virtio_device *device = opaque;
-	uint32_t later;
-
-	if (device->resume)
-		resume(device);
-	later = device->later;
-	device->later = 0;
-	for (unsigned i = 0; i < device->queues; i++)
-		if (later & 1u << i && !virtio_stopped(device))
-			device->notify(device->device, i);
-}
-
 /* The common configuration -----------------------------------------------------------------------
  */
 
@@ -216,7 +63,7 @@ static uint64_t common_read(struct virtio_device *device, uint64_t offset, unsig
 	pci_set(registers, COMMON_FEATURE_SELECT, 4, state->feature_select);
 	if (state->feature_select < 2)
 		pci_set(registers, COMMON_FEATURE, 4,
-			(uint32_t)(offered(device) >> (32 * state->feature_select)));
+			(uint32_t)(virtio_offered(device) >> (32 * state->feature_select)));
 	pci_set(registers, COMMON_DRIVER_FEATURE_SELECT, 4, state->driver_feature_select);
 	if (state->driver_feature_select < 2)
 		pci_set(registers, COMMON_DRIVER_FEATURE, 4,
@@ -239,36 +86,6 @@ static uint64_t common_read(struct virtio_device *device, uint64_t offset, unsig
 	}
 	memcpy(&value, registers + offset, bytes);
 	return value;
-}
-
-static void notify_all(struct virtio_device *device)
-{
-	for (unsigned i = 0; i < device->queues; i++)
-		if (device->state->queue[i].enabled && !virtio_stopped(device))
-			device->notify(device->device, i);
-}
-
-/* Section 3.1.1: bits are only ever added, but by a reset. */
-static void status_write(struct virtio_device *device, uint8_t value)
-{
-	struct virtio_state *state = device->state;
-	uint8_t added = value & (uint8_t)~state->status & (uint8_t)~VIRTIO_STATUS_NEEDS_RESET;
-
-	if (value == 0)
-		reset(device);
-	if (value == 0 || state->resetting)
-		return;
-	if (added & VIRTIO_STATUS_FEATURES_OK &&
-	    (state->features & ~offered(device) || !(state->features & VIRTIO_F_VERSION_1)))
-		added &= (uint8_t)~VIRTIO_STATUS_FEATURES_OK;
-	if (!((state->status | added) & VIRTIO_STATUS_FEATURES_OK))
-		added &= (uint8_t)~VIRTIO_STATUS_DRIVER_OK;
-	state->status |= added;
-	if (!(added & VIRTIO_STATUS_DRIVER_OK) || virtio_stopped(device))
-		return;
-	if (device->started != NULL)
-		device->started(device->device);
-	notify_all(device);
 }
 
 static void features_write(struct virtio_state *state, uint32_t value)
@@ -334,7 +151,7 @@ static void common_write(struct virtio_device *device, uint64_t offset, unsigned
 	struct virtio_state *state = device->state;
 
 	if (offset == COMMON_STATUS && bytes == 1)
-		status_write(device, (uint8_t)value);
+		virtio_status_write(device, (uint8_t)value);
 	else if (offset >= COMMON_BYTES || state->resetting)
 		return;
 	else if (offset == COMMON_FEATURE_SELECT && bytes == 4)
@@ -508,7 +325,7 @@ bool virtio_add(struct virtio_device *device)
 {
 	size_t bytes = sizeof(*device->state) + device->queues * sizeof(struct virtq_state);
 
-	device->timer = (struct vmm_timer){.expired = expired, .device = device};
+	device->timer = (struct vmm_timer){.expired = virtio_expired, .device = device};
 	if (!add_pci(device))
 		return false;
 	device->state = state_section(device->vmm, "virtio", device->pci.slot, VIRTIO_VERSION,
@@ -522,7 +339,7 @@ bool virtio_add(struct virtio_device *device)
 						  .state = &device->state->queue[i]};
 	device->own = (uint8_t *)device->state + bytes;
 	if (device->fresh) {
-		forget(device);
+		virtio_forget(device);
 		return true;
 	}
 	device->resume = true;
