@@ -48,12 +48,12 @@ static uint32_t *reg(const struct vcpu *vcpu, unsigned number)
 
 static bool in_x2apic_mode(const struct vcpu *vcpu)
 {
-	return (vcpu->state->apic_base & APIC_BASE_X2APIC) != 0;
+	return (vcpu->area->apic_base & APIC_BASE_X2APIC) != 0;
 }
 
 static bool enabled(const struct vcpu *vcpu)
 {
-	return (vcpu->state->apic_base & APIC_BASE_ENABLE) != 0 &&
+	return (vcpu->area->apic_base & APIC_BASE_ENABLE) != 0 &&
 	       (*reg(vcpu, APIC_SVR) & SVR_ENABLED) != 0;
 }
 
@@ -69,6 +69,15 @@ void apic_reset(struct vcpu *vcpu)
 		*reg(vcpu, lvt) = LVT_MASKED;
 	for (unsigned i = 0; i < 4; i++)
 		__atomic_store_n(&vcpu->area->posted[i], 0, __ATOMIC_SEQ_CST);
+}
+
+void apic_mode_changed(struct vcpu *vcpu)
+{
+	bool x2apic = in_x2apic_mode(vcpu);
+
+	*reg(vcpu, APIC_ID) = x2apic ? vcpu->index : vcpu->index << 24;
+	if (x2apic)
+		*reg(vcpu, APIC_LDR) = vcpu->index / 16 << 16 | 1u << vcpu->index % 16;
 }
 
 /* Destinations (SDM volume 3, sections 11.6.2 and 11.12.9) ------------------------------------ */
@@ -208,7 +217,7 @@ bool apic_takes_extint(const struct vcpu *vcpu)
 {
 	uint32_t lvt = *reg(vcpu, APIC_LVT_LINT0);
 
-	if ((vcpu->state->apic_base & APIC_BASE_ENABLE) == 0)
+	if ((vcpu->area->apic_base & APIC_BASE_ENABLE) == 0)
 		return true;
 	return (lvt & LVT_MASKED) == 0 && LVT_DELIVERY(lvt) == APIC_DELIVERY_EXTINT;
 }
@@ -281,7 +290,11 @@ static void write_lvt(struct vcpu *vcpu, unsigned number, uint32_t value)
 
 	if ((*reg(vcpu, APIC_SVR) & SVR_ENABLED) == 0)
 		value |= LVT_MASKED;
-	*reg(vcpu, number) = value & writable[number - APIC_LVT_TIMER];
+	value &= writable[number - APIC_LVT_TIMER];
+	/* Another mode of the timer is a timer that does not run (section 11.5.4.1). */
+	if (number == APIC_LVT_TIMER && ((value ^ *reg(vcpu, number)) & LVT_TIMER_MODE) != 0)
+		vcpu->area->timer_deadline = 0;
+	*reg(vcpu, number) = value;
 	if (number == APIC_LVT_LINT0)
 		irq_pic_changed(vcpu->vmm);
 }

@@ -104,9 +104,9 @@ struct vmm {
 	struct guest_ram ram;
 	struct events events;
 	void *pic, *ioapic, *pit, *rtc, *acpi_pm;
-	struct socle_handle handle; /* with the domain's key */
-	uint64_t tsc_hz;
-	struct vcpu *vcpu;    /* config.vcpus of them */
+	struct socle_handle handle;	 /* with the domain's key */
+	uint64_t tsc_start, clock_start; /* two clocks at the same time: machine_tsc_to_ns() */
+	struct vcpu *vcpu;		 /* config.vcpus of them */
 	unsigned next_lowest; /* the vCPU that is first asked for a lowest-priority interrupt */
 	bool paused, ending;
 	unsigned running; /* vCPU threads that are not waiting for the pause to end */
@@ -114,6 +114,38 @@ struct vmm {
 	uint32_t status; /* what the guest gave to the debug exit port */
 	char reason[256];
 };
+
+/* machine.c ---------------------------------------------------------------------------------- */
+
+/*
+ * Makes the machine that vmm->config describes, up to its vCPUs, which do not run yet: maps the
+ * memory here and for the guest, opens the state region, creates the devices. False: reported.
+ */
+bool machine_create(struct vmm *vmm);
+/* Nanoseconds that so many ticks of the TSC last. */
+uint64_t machine_tsc_to_ns(const struct vmm *vmm, uint64_t ticks);
+/* With the lock held. A pause has come about when `running` is 0. */
+void machine_pause(struct vmm *vmm);
+void machine_unpause(struct vmm *vmm);
+
+/* boot.c: PCI devices as the configuration has them; the kernel into memory. False: reported. */
+bool boot_create_devices(struct vmm *vmm);
+bool boot_load(struct vmm *vmm);
+
+/* control.c: talks to socled. */
+bool control_open(struct vmm *vmm);
+/* Runs the domain to its end, and says how it ended. */
+void control_run(struct vmm *vmm);
+/* Says that it ended; text NULL: the machine's reason. */
+void control_ended(struct vmm *vmm, const char *how, const char *reason);
+
+/*
+ * sandbox.c: gives up what is not needed from here on. Descriptors: all but those of the
+ * configuration and 0 .. 2 are closed, before anything else is opened. System calls: only those on
+ * a list, for this thread and those it will start; another ends the process. False: reported.
+ */
+void sandbox_close_others(const struct vmm_config *config, int also);
+bool sandbox_enter(struct vmm *vmm);
 
 static inline void vmm_lock(struct vmm *vmm)
 {

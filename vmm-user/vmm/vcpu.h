@@ -36,7 +36,6 @@ enum vcpu_run_state { VCPU_RUNNING = 0, VCPU_WAIT_FOR_SIPI = 1, VCPU_HALTED = 2 
 /* What a vCPU is beside its area, in the state region. */
 struct vcpu_state {
 	uint32_t run, pending, sipi_vector, started;
-	uint64_t apic_base; /* IA32_APIC_BASE */
 	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_variable[2 * MTRR_VARIABLE];
 	uint64_t misc_enable, mcg_status, feature_control, microcode;
 	uint64_t tsc_aux, reserved[16];
@@ -79,10 +78,8 @@ void vcpu_reset(struct vcpu *vcpu);
 /* The same, but at vector * 0x1000 as a start-up IPI has it. */
 void vcpu_start_at(struct vcpu *vcpu, uint8_t vector);
 
-/* vcpu_exit.c: deals with the exit that the area describes. With the lock held. */
-void vcpu_exit(struct vcpu *vcpu);
-/* The instruction is done: execution goes on behind it. */
-void vcpu_skip(struct vcpu *vcpu);
+/* vcpu_exit.c: deals with an exit for that reason, which the area describes. With the lock held. */
+void vcpu_exit(struct vcpu *vcpu, unsigned reason);
 /* Raises an exception at the next entry. */
 void vcpu_exception(struct vcpu *vcpu, uint8_t vector, bool has_code, uint32_t code);
 
@@ -118,6 +115,8 @@ struct apic_message {
 
 bool apic_create(struct vmm *vmm); /* the registers at 0xfee00000 */
 void apic_reset(struct vcpu *vcpu);
+/* IA32_APIC_BASE was written: the id has another form in x2APIC mode, and LDR is fixed there. */
+void apic_mode_changed(struct vcpu *vcpu);
 /* Delivers to every vCPU that the message addresses. With the lock held. */
 void apic_send(struct vmm *vmm, const struct apic_message *message);
 /* What a write of the interrupt command register (x2APIC's layout) does. */
