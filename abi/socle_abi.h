@@ -165,7 +165,7 @@ enum socle_exit_reason {
 	SOCLE_EXIT_NMI_WINDOW,
 	SOCLE_EXIT_INIT,
 	SOCLE_EXIT_SIPI,
-	SOCLE_EXIT_CR_ACCESS,
+	SOCLE_EXIT_CR_ACCESS, /* control registers, and debug registers */
 	SOCLE_EXIT_INVD,
 	SOCLE_EXIT_REFUSED,  /* an instruction that does not exist for the VM, VMRUN or VMXON for
 				example */
@@ -234,6 +234,7 @@ struct socle_system_state {
 /* Bits of socle_vcpu_area.load: what the VMM changed since the last run. */
 #define SOCLE_LOAD_RUN	  (1ull << 0) /* rip, rsp, rflags */
 #define SOCLE_LOAD_SYSTEM (1ull << 1) /* all of the system state */
+#define SOCLE_LOAD_APIC	  (1ull << 2) /* requests in the local APIC's image */
 
 /* socle_vcpu_area.event: as the VMCB's EVENTINJ (APM volume 2, section 15.20). */
 #define SOCLE_EVENT_VALID      (1ull << 31)

@@ -141,6 +141,16 @@ static uint32_t timer_count(const struct vcpu *vcpu)
 /* Interrupts
  * ----------------------------------------------------------------------------------------- */
 
+/* True if there may be an interrupt to deliver: what most entries have to look at. */
+static bool is_worth_a_look(const struct vcpu *vcpu)
+{
+	const volatile uint64_t *posted = vcpu->area->posted;
+	uint64_t deadline = vcpu->area->timer_deadline;
+
+	return vcpu->requests || (posted[0] | posted[1] | posted[2] | posted[3]) != 0 ||
+	       (deadline != 0 && rdtsc() >= deadline);
+}
+
 static void take_posted(struct vcpu *vcpu)
 {
 	for (unsigned i = 0; i < 4; i++) {
@@ -160,11 +170,14 @@ static int deliverable(struct vcpu *vcpu)
 {
 	int vector;
 
+	if (!is_worth_a_look(vcpu))
+		return -1;
 	check_timer(vcpu);
 	take_posted(vcpu);
+	vector = highest(vcpu, APIC_IRR);
+	vcpu->requests = vector >= 0;
 	if (!(get(vcpu, APIC_SVR) & SVR_ENABLED))
 		return -1;
-	vector = highest(vcpu, APIC_IRR);
 	return vector >= FIRST_VECTOR && (uint32_t)vector >> 4 > priority(vcpu) >> 4 ? vector : -1;
 }
 
@@ -275,8 +288,10 @@ enum apic_result apic_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 	case APIC_ISR ... APIC_ESR:
 	case APIC_LVT_TIMER ... APIC_TMICT:
 	case APIC_TDCR:
-		if (n >= APIC_IRR && n < APIC_ESR)
+		if (n >= APIC_IRR && n < APIC_ESR) {
 			take_posted(vcpu);
+			vcpu->requests = true;
+		}
 		*value = get(vcpu, n);
 		return APIC_DONE;
 	case APIC_PPR:

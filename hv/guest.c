@@ -4,7 +4,7 @@
 #include "arch/x86/arch.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/guest_cpuid.h"
-#include "arch/x86/xcr.h"
+#include "arch/x86/guest_fpu.h"
 #include "hv/apic.h"
 #include "hv/cpu.h"
 #include "hv/domain.h"
@@ -40,6 +40,8 @@ int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 	vcpu->area->load = 0;
 	vcpu->area->event = 0;
 	vcpu->area->where = SOCLE_WHERE_GUEST;
+	if (load & SOCLE_LOAD_APIC)
+		vcpu->requests = true;
 	arch->guest_load(vcpu, load);
 	if ((event & SOCLE_EVENT_VALID) && !arch->guest_event(vcpu, event)) {
 		arch->guest_leave(vcpu);
@@ -209,7 +211,7 @@ static void handle_xsetbv(struct vcpu *vcpu)
 {
 	uint64_t value = (uint32_t)vcpu->regs->rax | vcpu->regs->rdx << 32;
 
-	if (!xcr_write((uint32_t)vcpu->regs->rcx, value))
+	if (!guest_fpu_xsetbv((uint32_t)vcpu->regs->rcx, value))
 		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
 }
 

@@ -4,6 +4,7 @@
 #define ARCH_X86_SVM_SVM_H
 
 #include "arch/x86/arch.h"
+#include "arch/x86/guest_debug.h"
 #include "arch/x86/guest_fpu.h"
 #include "arch/x86/svm/vmcb.h"
 

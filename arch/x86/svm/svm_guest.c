@@ -47,14 +47,15 @@ bool svm_guest_init(struct vcpu *vcpu, const struct ept *memory)
 	struct vmcb_segment data = {0, DATA_RESET, 0xffff, 0};
 	uint32_t mxcsr = MXCSR_RESET;
 
-	vmcb->intercept_cr = 0;
+	vmcb->intercept_dr = INTERCEPT_DR_ALL;
 	vmcb->intercept3 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT |
 			   INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_RSM | INTERCEPT_INVD |
 			   INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IO | INTERCEPT_MSR |
 			   INTERCEPT_TASK_SWITCH | INTERCEPT_FERR_FREEZE | INTERCEPT_SHUTDOWN;
 	vmcb->intercept4 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD |
 			   INTERCEPT_VMSAVE | INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT |
-			   INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT;
+			   INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
+			   INTERCEPT_XSETBV;
 	vmcb->iopm_base_pa = memory_physical(io_map).v;
 	vmcb->msrpm_base_pa = memory_physical(msr_map).v;
 	vmcb->asid = ASID_GUESTS;
@@ -115,6 +116,7 @@ static void load_system(struct vcpu *vcpu)
 	vmcb->cr3 = s->cr3;
 	vmcb->cr4 = s->cr4;
 	vmcb->efer = s->efer | EFER_SVME;
+	memcpy(vcpu->dr, s->dr, sizeof(vcpu->dr));
 	vmcb->dr6 = s->dr6;
 	vmcb->dr7 = s->dr7;
 	vmcb->g_pat = s->pat;
@@ -155,6 +157,7 @@ void svm_guest_save_system(struct vcpu *vcpu)
 	s->cr4 = vmcb->cr4;
 	s->efer = vmcb->efer & ~EFER_SVME;
 	s->xcr0 = vcpu->xcr0;
+	memcpy(s->dr, vcpu->dr, sizeof(s->dr));
 	s->dr6 = vmcb->dr6;
 	s->dr7 = vmcb->dr7;
 	s->pat = vmcb->g_pat;
@@ -191,6 +194,8 @@ void svm_guest_load(struct vcpu *vcpu, uint64_t load)
 	svm_vmsave(cpu->service.control_pa.v);
 	svm_vmload(vcpu->control_pa.v);
 	guest_fpu_load(vcpu);
+	if (vcpu->uses_debug)
+		guest_debug_load(vcpu);
 }
 
 void svm_guest_leave(struct vcpu *vcpu)
@@ -200,6 +205,8 @@ void svm_guest_leave(struct vcpu *vcpu)
 	uint64_t event = vmcb->exitintinfo;
 
 	guest_fpu_save(vcpu);
+	if (vcpu->uses_debug)
+		guest_debug_save(vcpu);
 	svm_vmsave(vcpu->control_pa.v);
 	svm_vmload(vcpu->cpu->service.control_pa.v);
 	area->rip = vmcb->rip;

@@ -141,6 +141,11 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	switch ((uint32_t)vmcb->exitcode) {
 	case VMEXIT_NPF:
 		return decode_violation(vcpu);
+	case VMEXIT_READ_DR0 ... VMEXIT_WRITE_DR15: /* the access is made again, to its own */
+		guest_debug_begin(vcpu);
+		vmcb->intercept_dr = 0;
+		vmcb->clean &= ~CLEAN_INTERCEPT;
+		return SOCLE_EXIT_CR_ACCESS;
 	case VMEXIT_INTR:
 	case VMEXIT_SMI:
 		return SOCLE_EXIT_INTERRUPT;
@@ -218,6 +223,10 @@ static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu)
 	if (code == VMEXIT_MSR) {
 		complete_instruction(vcpu, LENGTH_MSR);
 		return vmcb->exitinfo1 & 1 ? SOCLE_EXIT_MSR_WRITE : SOCLE_EXIT_MSR_READ;
+	}
+	if (code == VMEXIT_XSETBV) {
+		complete_instruction(vcpu, LENGTH_XSETBV);
+		return SOCLE_EXIT_XSETBV;
 	}
 	if (code == VMEXIT_INVD || code == VMEXIT_WBINVD) {
 		complete_instruction(vcpu, LENGTH_INVD);

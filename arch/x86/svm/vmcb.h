@@ -5,6 +5,9 @@
 
 #include "hv/types.h"
 
+/* Intercepts of debug registers: all reads and writes. */
+#define INTERCEPT_DR_ALL 0xffffffffu
+
 /* Intercept words 3, 4 (offsets 0x00c, 0x010). */
 #define INTERCEPT_INTR	      (1u << 0)
 #define INTERCEPT_NMI	      (1u << 1)
@@ -34,6 +37,7 @@
 #define INTERCEPT_WBINVD  (1u << 9)
 #define INTERCEPT_MONITOR (1u << 10)
 #define INTERCEPT_MWAIT	  (3u << 11)
+#define INTERCEPT_XSETBV  (1u << 13)
 
 #define TLB_CONTROL_NONE  0
 #define TLB_CONTROL_FLUSH 1 /* all entries of all ASIDs */
@@ -60,6 +64,8 @@
 #define CLEAN_CR_EFER	(1u << 5)
 #define CLEAN_DR	(1u << 6)
 
+#define VMEXIT_READ_DR0	   0x020
+#define VMEXIT_WRITE_DR15  0x03f
 #define VMEXIT_INTR	   0x060
 #define VMEXIT_NMI	   0x061
 #define VMEXIT_SMI	   0x062
@@ -84,16 +90,18 @@
 #define VMEXIT_MONITOR	   0x08a
 #define VMEXIT_MWAIT	   0x08b
 #define VMEXIT_MWAIT_ARMED 0x08c
+#define VMEXIT_XSETBV	   0x08d
 #define VMEXIT_NPF	   0x400
 #define VMEXIT_INVALID	   0xffffffffu /* compare the low 32 bits */
 
 #define NPF_WRITE (1ull << 1)
 
 /* Lengths without prefixes, for processors that do not save the next RIP. */
-#define LENGTH_CPUID 2
-#define LENGTH_MSR   2
-#define LENGTH_INVD  2
-#define LENGTH_HLT   1
+#define LENGTH_CPUID  2
+#define LENGTH_MSR    2
+#define LENGTH_INVD   2
+#define LENGTH_HLT    1
+#define LENGTH_XSETBV 3
 
 /* EXITINFO1 of VMEXIT_IOIO (section 15.10.2). */
 #define IOIO_IN		 (1u << 0)
