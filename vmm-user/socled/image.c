@@ -66,18 +66,17 @@ static bool add_disks(struct domain *domain, json_t *config, struct inherit *inh
 		const struct disk_config *disk = &domain->config.disk[i];
 		bool write = !disk->readonly && !disk->snapshot;
 		json_t *entry;
-		int fd = -1;
+		int fd;
 
-		if (disk->target[0] != 0) {
-			fd = open_image(domain, disk->vdev, disk->target, write, inherit);
-			if (fd < 0)
-				return false;
-		}
-		entry = json_pack("{ss ss ss sb sb sb}", "target", disk->target, "vdev", disk->vdev,
-				  "format", disk->format, "readonly", disk->readonly, "cdrom",
-				  disk->cdrom, "snapshot", disk->snapshot);
-		if (fd >= 0)
-			json_object_set_new(entry, "fd", json_integer(fd));
+		/* A disc cannot be put into it later: the guest misses nothing. */
+		if (disk->target[0] == 0)
+			continue;
+		fd = open_image(domain, disk->vdev, disk->target, write, inherit);
+		if (fd < 0)
+			return false;
+		entry = json_pack("{ss ss ss sb sb sb si}", "target", disk->target, "vdev",
+				  disk->vdev, "format", disk->format, "readonly", disk->readonly,
+				  "cdrom", disk->cdrom, "snapshot", disk->snapshot, "fd", fd);
 		json_array_append_new(disks, entry);
 	}
 	return true;

@@ -36,6 +36,7 @@
  *                           target is a path for messages, vdev is "xvda", "sda", "hda" ..., format
  *                           is "raw"; fd is open for reading and, unless readonly or snapshot,
  *                           writing
+ *     rtc_local   boolean   the real-time clock is in local time; absent: in UTC
  *     nets        array     of {"mac", "model", "mode", "bridge", "fd"}: mode is "user" (no fd, no
  *                           bridge) or "tap" (fd of a tap device)
  *
