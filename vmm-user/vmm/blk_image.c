@@ -100,11 +100,17 @@ static bool set_access(struct blk_image *image)
 
 static bool measure(struct blk_image *image)
 {
+	bool writes = !image->readonly && !image->snapshot;
 	struct stat status;
 	uint64_t bytes;
+	int mode;
 
-	if (fstat(image->fd, &status) != 0)
+	if (fstat(image->fd, &status) != 0 || (mode = fcntl(image->fd, F_GETFL)) < 0)
 		return false;
+	if (writes && (mode & O_ACCMODE) != O_RDWR) {
+		errno = EBADF;
+		return false;
+	}
 	image->device = S_ISBLK(status.st_mode);
 	if (!image->device && !S_ISREG(status.st_mode)) {
 		errno = EINVAL;
@@ -155,13 +161,16 @@ struct blk_image *blk_image_open(struct vmm *vmm, const struct blk_image_options
 	if (image == NULL)
 		return NULL;
 	image->vmm = vmm;
-	image->path = options->path;
+	image->path = options->path == NULL ? "(open)" : options->path;
 	image->readonly = options->readonly;
 	image->snapshot = options->snapshot && !options->readonly;
+	image->fd = options->fd;
 	/* Non-blocking: a FIFO in place of the image must not hold everything up. */
-	image->fd = open(options->path, (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
+	if (options->path != NULL)
+		image->fd =
+			open(options->path, (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
 	if (image->fd < 0) {
-		vmm_log(vmm, "disk %s: %s", options->path, strerror(errno));
+		vmm_log(vmm, "disk %s: %s", image->path, strerror(errno));
 		free(image);
 		return NULL;
 	}
@@ -171,6 +180,14 @@ struct blk_image *blk_image_open(struct vmm *vmm, const struct blk_image_options
 	free(image->zeros);
 	free(image);
 	return NULL;
+}
+
+bool blk_image_sync(struct blk_image *image)
+{
+	if (image->readonly || image->snapshot || fdatasync(image->fd) == 0)
+		return true;
+	vmm_log(image->vmm, "disk %s: %s", image->path, strerror(errno));
+	return false;
 }
 
 /* Steps ------------------------------------------------------------------------------------------

@@ -18,7 +18,9 @@ struct blk_image;
 enum blk_operation { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_ZERO };
 
 struct blk_image_options {
-	const char *path, *directory; /* directory of the overlay; NULL: in memory */
+	const char *path; /* NULL: fd */
+	int fd;
+	const char *directory; /* of the overlay; NULL: in memory */
 	bool readonly, snapshot;
 };
 
@@ -53,6 +55,8 @@ bool blk_image_readonly(const struct blk_image *image);
 /* Starts a request; blk_image_submit() sends what was started to the kernel. */
 void blk_image_start(struct blk_image *image, struct blk_job *job);
 void blk_image_submit(struct blk_image *image);
+/* Waits until what was written is on the medium; false, reported: it cannot be. */
+bool blk_image_sync(struct blk_image *image);
 
 /*
  * The part [offset, offset + bytes) of a list of buffers: to[] has room for `count`, as many as

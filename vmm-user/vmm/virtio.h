@@ -106,7 +106,8 @@ void virtio_quiet(struct virtio_device *device);
  * --------------------------------------------------------------------------------------------- */
 
 struct virtio_blk_options {
-	const char *path; /* of a raw file or a block device */
+	const char *path; /* of a raw file or a block device; NULL: it is open already, as fd */
+	int fd;		  /* the disk's from now on; open for writing unless it is only read */
 	const char *id;	  /* what get-id says, at most 20 characters; NULL: none */
 	bool readonly;
 	bool snapshot; /* what is written is forgotten in the end */
@@ -117,6 +118,8 @@ struct virtio_blk_options {
 struct virtio_blk;
 /* NULL: reported. */
 struct virtio_blk *virtio_blk_create(struct vmm *vmm, const struct virtio_blk_options *options);
+/* Waits until all that was written to the images of all disks is on the medium: at the end. */
+void virtio_blk_flush_all(struct vmm *vmm);
 
 enum virtio_net_backend {
 	VIRTIO_NET_STREAM, /* a stream socket, each frame behind its length: passt(1) */
@@ -128,6 +131,12 @@ struct virtio_net_options {
 	uint8_t mac[6];
 	uint16_t mtu; /* bytes; what the guest is told; 0: nothing */
 };
+/*
+ * Starts passt(1), found by PATH, for a network in user mode; the fd of a VIRTIO_NET_STREAM back
+ * end. It ends when that is closed. Before the process gives up the right to start others. -1:
+ * reported.
+ */
+int virtio_net_passt(struct vmm *vmm);
 struct virtio_net;
 struct virtio_net *virtio_net_create(struct vmm *vmm, const struct virtio_net_options *options);
 

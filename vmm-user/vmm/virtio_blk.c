@@ -69,10 +69,14 @@ struct virtio_blk {
 	struct blk_config config;
 	struct blk_image *image;
 	char id[BLK_ID_BYTES];
-	unsigned requests;  /* under way */
-	uint32_t throttled; /* queues that wait for one of them to end */
+	struct virtio_blk *next; /* of all disks */
+	unsigned requests;	 /* under way */
+	uint32_t throttled;	 /* queues that wait for one of them to end */
 	struct virtq_chain chain;
 };
+
+/* One process is one domain. */
+static struct virtio_blk *disks;
 
 struct blk_request {
 	struct blk_job job;
@@ -343,6 +347,7 @@ struct virtio_blk *virtio_blk_create(struct vmm *vmm, const struct virtio_blk_op
 		queues = VIRTIO_QUEUES;
 	blk->image =
 		blk_image_open(vmm, &(struct blk_image_options){.path = options->path,
+								.fd = options->fd,
 								.directory = options->directory,
 								.readonly = options->readonly,
 								.snapshot = options->snapshot});
@@ -366,5 +371,16 @@ struct virtio_blk *virtio_blk_create(struct vmm *vmm, const struct virtio_blk_op
 	blk->virtio.notify = notify;
 	blk->virtio.reset = reset;
 	/* What a failure leaves behind goes with the process, which cannot start without a disk. */
-	return virtio_add(&blk->virtio) ? blk : NULL;
+	if (!virtio_add(&blk->virtio))
+		return NULL;
+	blk->next = disks;
+	disks = blk;
+	return blk;
+}
+
+void virtio_blk_flush_all(struct vmm *vmm)
+{
+	for (struct virtio_blk *blk = disks; blk != NULL; blk = blk->next)
+		if (blk->virtio.vmm == vmm)
+			blk_image_sync(blk->image);
 }

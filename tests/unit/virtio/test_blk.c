@@ -433,6 +433,24 @@ START_TEST(no_image)
 }
 END_TEST
 
+/* Opened by somebody else. */
+START_TEST(descriptor)
+{
+	ck_assert(pci_create(&fake_vmm.vmm));
+	options.path = NULL;
+	options.fd = open(path, O_RDONLY);
+	ck_assert_ptr_null(virtio_blk_create(&fake_vmm.vmm, &options));
+	options.fd = open(path, O_RDWR);
+	ck_assert_ptr_nonnull(virtio_blk_create(&fake_vmm.vmm, &options));
+	start();
+	fill(7, 8192, 1);
+	ck_assert_int_eq(transfer(OUT, 7, 8192), OK);
+	reads_back(0, 65536);
+	virtio_blk_flush_all(&fake_vmm.vmm);
+	file_is(disk);
+}
+END_TEST
+
 START_TEST(reset_under_way)
 {
 	struct buffer buffer = {data, 65536, DRIVER_WRITE};
@@ -504,6 +522,7 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tests, snapshot, 0, 2);
 	tcase_add_test(tests, truncated);
 	tcase_add_test(tests, no_image);
+	tcase_add_test(tests, descriptor);
 	tcase_add_test(tests, reset_under_way);
 	tcase_add_test(tests, takeover);
 	suite_add_tcase(suite, tests);
