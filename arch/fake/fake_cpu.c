@@ -150,6 +150,17 @@ void xsetbv(uint32_t index, uint64_t v)
 	xsetbv_count++;
 }
 
+uint64_t xgetbv(uint32_t index)
+{
+	ck_assert_uint_eq(index, 0);
+	return xcr0;
+}
+
+uint64_t read_cr4(void)
+{
+	return CR4_PAE | CR4_OSXSAVE;
+}
+
 uint64_t fake_xcr0(void)
 {
 	return xcr0;
@@ -274,6 +285,13 @@ static bool fake_guest_event(struct vcpu *vcpu, uint64_t event)
 	return true;
 }
 
+static bool fake_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
+{
+	(void)vcpu;
+	(void)vector;
+	return true;
+}
+
 const struct arch_ops fake_ops = {
 	.name = "fake",
 	.ept_format = &ept_format_ept,
@@ -287,6 +305,7 @@ const struct arch_ops fake_ops = {
 	.guest_leave = fake_guest_leave,
 	.guest_save_system = fake_guest_save_system,
 	.guest_event = fake_guest_event,
+	.guest_interrupt = fake_guest_interrupt,
 	.vcpu_dump = fake_dump,
 };
 
