@@ -133,11 +133,18 @@ static const call_handler root_calls[] = {
 	[SOCLE_CALL_DOMAIN_INFO] = domain_info,
 };
 
-/* Calls with a domain's key. */
+/*
+ * Calls with a domain's key. A domain that is being destroyed has already given back frames that
+ * its vCPUs were in. One whose destruction begins later waits for this CPU's next exit:
+ * shootdown.h.
+ */
 static int64_t domain_call(struct vcpu *vcpu, struct domain *domain, uint64_t number)
 {
 	struct vcpu_registers *regs = vcpu->regs;
 
+	if (__atomic_load_n(&domain->state, __ATOMIC_ACQUIRE) != DOMAIN_ALIVE)
+		return number >= SOCLE_CALL_MAP && number < SOCLE_CALL_COUNT ? SOCLE_ERROR_DOMAIN
+									     : SOCLE_ERROR_KEY;
 	switch (number) {
 	case SOCLE_CALL_VCPU_RUN:
 		return guest_run(vcpu, domain, regs->r10);
