@@ -69,7 +69,7 @@ void shootdown(void)
 
 void shootdown_kick(struct cpu *cpu)
 {
-	if (cpu != cpu_current())
+	if (cpu != NULL && cpu != cpu_current())
 		send_nmi(cpu);
 }
 

@@ -19,7 +19,10 @@
  */
 void shootdown(void);
 
-/* Makes a CPU leave its guest. Any CPU may call it, for any. */
+/*
+ * Makes a CPU leave its guest. Any CPU may call it, for any. NULL: the vCPU has never run, and its
+ * CPU is about to look by itself at what it would have been told.
+ */
 void shootdown_kick(struct cpu *cpu);
 
 /*
