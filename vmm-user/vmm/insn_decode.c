@@ -38,7 +38,9 @@ void insn_begin(struct execution *execution, struct vmm *vmm, struct socle_vcpu_
 	};
 	if ((system->efer & EFER_LMA) && (system->cs.attributes & ATTRIBUTE_LONG))
 		execution->mode = MODE_64;
-	else if ((system->cs.attributes & ATTRIBUTE_DEFAULT) && (system->cr0 & CR0_PE) && !v86)
+	else if ((system->cs.attributes & ATTRIBUTE_DEFAULT) && !v86)
+		/* In real mode too: what CS had before CR0.PE was cleared stays until it is loaded.
+		 */
 		execution->mode = MODE_32;
 	else
 		execution->mode = MODE_16;
