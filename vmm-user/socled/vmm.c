@@ -97,9 +97,14 @@ static void on_ended(struct domain *domain, const json_t *object)
 
 static void on_line(struct domain *domain, const char *line, size_t bytes)
 {
-	json_t *object = json_loadb(line, bytes, 0, NULL);
-	const char *event = json_string_value(json_object_get(object, "event"));
+	json_t *object;
+	const char *event;
 
+	/* It is being killed, or has said its last word. */
+	if (domain->end != END_NONE)
+		return;
+	object = json_loadb(line, bytes, 0, NULL);
+	event = json_string_value(json_object_get(object, "event"));
 	if (event == NULL) {
 		vmm_kill(domain, "the VMM said something that is no event");
 	} else if (strcmp(event, VMM_EVENT_READY) == 0) {
