@@ -135,6 +135,7 @@ static enum delivery spread(struct virtio_net *net, struct arrival *arrival)
 	}
 	for (unsigned i = 0; i < arrival->buffer_parts; i++)
 		*(uint8_t *)arrival->buffers[i].iov_base = (uint8_t)(count >> (8 * i));
+	virtq_dirty(queue, arrival->buffers, arrival->buffer_parts, arrival->buffer_parts);
 	virtq_publish(queue, count);
 	return DELIVERED;
 back:
