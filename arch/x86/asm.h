@@ -86,6 +86,7 @@ CONTROL_REGISTER(cr0)
 CONTROL_REGISTER(cr2)
 CONTROL_REGISTER(cr3)
 CONTROL_REGISTER(cr4)
+CONTROL_REGISTER(dr6)
 
 static inline uint64_t xgetbv(uint32_t index)
 {
