@@ -191,6 +191,8 @@ void pit_legacy_replaced(struct vmm *vmm, bool replaced)
 
 	if (pit->state->legacy_replaced == replaced)
 		return;
+	/* The line is somebody else's now, and starts low. */
+	irq_set(vmm, PIT_GSI, false);
 	pit->state->legacy_replaced = replaced;
 	set_irq(pit);
 	schedule(pit);

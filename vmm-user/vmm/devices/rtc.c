@@ -299,6 +299,9 @@ void rtc_legacy_replaced(struct vmm *vmm, bool replaced)
 {
 	struct rtc *rtc = vmm->rtc;
 
+	if (rtc->state->legacy_replaced == replaced)
+		return;
+	irq_set(vmm, RTC_GSI, false);
 	rtc->state->legacy_replaced = replaced;
 	update_irq(rtc);
 }
