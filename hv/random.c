@@ -31,26 +31,32 @@ static void quarter(uint32_t *x, unsigned a, unsigned b, unsigned c, unsigned d)
 	x[b] = rotate(x[b] ^ x[c], 7);
 }
 
-struct socle_key random_key(void)
+void chacha20_block(const uint32_t input[16], uint32_t output[16])
 {
-	/* "expand 32-byte k", the secret, the counter. */
-	uint32_t x[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
-	struct socle_key key;
+	uint32_t x[16];
 
-	memcpy(x + 4, secret, sizeof(secret));
-	memcpy(x + 12, &counter, sizeof(counter));
-	counter++;
+	memcpy(x, input, sizeof(x));
 	for (unsigned round = 0; round < ROUNDS; round += 2) {
 		for (unsigned i = 0; i < 4; i++)
 			quarter(x, i, 4 + i, 8 + i, 12 + i);
 		for (unsigned i = 0; i < 4; i++)
 			quarter(x, i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4);
 	}
-	/* Of the sum of input and output, words of the constant and of the counter: 0 and 1, 12
-	 * and 13. */
-	x[0] += 0x61707865;
-	x[1] += 0x3320646e;
-	key.word[0] = (uint64_t)x[1] << 32 | x[0];
-	key.word[1] = (uint64_t)x[13] << 32 | (x[12] + (uint32_t)(counter - 1));
+	for (unsigned i = 0; i < 16; i++)
+		output[i] = x[i] + input[i];
+}
+
+struct socle_key random_key(void)
+{
+	/* "expand 32-byte k", the secret, the counter, a nonce of zeros. */
+	uint32_t input[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
+	uint32_t output[16];
+	struct socle_key key;
+
+	memcpy(input + 4, secret, sizeof(secret));
+	memcpy(input + 12, &counter, sizeof(counter));
+	counter++;
+	chacha20_block(input, output);
+	memcpy(&key, output, sizeof(key));
 	return key;
 }
