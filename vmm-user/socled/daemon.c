@@ -50,7 +50,11 @@ struct domain *daemon_find(struct daemon *daemon, const char *name)
 static void destroy_leftovers(struct daemon *daemon)
 {
 	unsigned int count = 0, tries = 0;
+	struct socle_info_memory memory;
 
+	if (socle_info_memory(&daemon->handle, &memory) == SOCLE_OK &&
+	    memory.pool_free_bytes == memory.pool_bytes)
+		return;
 	for (uint32_t number = 1; number < SOCLE_MAX_DOMAINS; number++) {
 		int result;
 
@@ -81,12 +85,7 @@ bool daemon_open(struct daemon *daemon, char error[POOL_ERROR_BYTES])
 	destroy_leftovers(daemon);
 	if (!pool_open(&daemon->pool, &daemon->handle, daemon->options.pool, error))
 		return false;
-	if (daemon->pool.mode == POOL_PARTITIONED)
-		daemon_log(NULL, "pool of %u MiB, a dax device for each domain",
-			   daemon->pool.frames.count * 2);
-	else
-		daemon_log(NULL, "pool of %u MiB, all domains' VMMs share %s: %s",
-			   daemon->pool.frames.count * 2, daemon->pool.whole, daemon->pool.reason);
+	daemon_log(NULL, "pool of %u MiB", daemon->pool.frames.count * 2);
 	return server_open(daemon, error);
 }
 

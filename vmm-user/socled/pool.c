@@ -36,7 +36,7 @@ uint64_t pool_address(const struct pool *pool, uint32_t frame)
  * Empties and deletes what an earlier socled made of the region: all but its first device. The
  * names are gathered first, as the directory changes.
  */
-static void delete_parts(struct pool *pool, const char *first)
+static void delete_parts(struct pool *pool)
 {
 	char path[POOL_PATH_MAX + 16], device[64], region[POOL_PATH_MAX];
 	struct dirent **names = NULL;
@@ -47,7 +47,7 @@ static void delete_parts(struct pool *pool, const char *first)
 	for (int i = 0; i < count; i++) {
 		snprintf(device, sizeof(device), "%.63s", names[i]->d_name);
 		free(names[i]);
-		if (device[0] == '.' || strcmp(device, first) == 0 ||
+		if (device[0] == '.' || strcmp(device, pool->first) == 0 ||
 		    !dax_region(pool->dax, device, region, sizeof(region)) ||
 		    strcmp(region, pool->region) != 0)
 			continue;
@@ -58,29 +58,29 @@ static void delete_parts(struct pool *pool, const char *first)
 }
 
 /* Tries all that will be done for a domain. False with errno: the kernel cannot do it. */
-static bool partition(struct pool *pool, const char *first)
+static bool partition(struct pool *pool)
 {
 	const struct dax_range range = {pool->base, FRAME};
 	char device[32];
 
-	if (!dax_region(pool->dax, first, pool->region, sizeof(pool->region)))
+	if (!dax_region(pool->dax, pool->first, pool->region, sizeof(pool->region)))
 		return false;
-	delete_parts(pool, first);
-	if (!dax_empty(pool->dax, first) ||
+	delete_parts(pool);
+	if (!dax_empty(pool->dax, pool->first) ||
 	    !dax_create(pool->dax, pool->region, &range, 1, device, sizeof(device)))
 		return false;
 	return dax_empty(pool->dax, device) && dax_delete(pool->region, device);
 }
 
-/* Makes the first device whole again, after a partition that did not work. */
-static bool restore(struct pool *pool, const char *first)
+/* Makes the first device whole again, at the end or after a partition that did not work. */
+static bool restore(struct pool *pool)
 {
 	char path[POOL_PATH_MAX + 64], text[32];
 	FILE *file;
 
 	if (access(pool->whole, R_OK | W_OK) == 0)
 		return true;
-	snprintf(path, sizeof(path), "%s/devices/%s/size", pool->dax, first);
+	snprintf(path, sizeof(path), "%s/devices/%s/size", pool->dax, pool->first);
 	snprintf(text, sizeof(text), "%" PRIu64, (uint64_t)pool->frames.count * FRAME);
 	file = fopen(path, "we");
 	if (file == NULL)
@@ -91,7 +91,7 @@ static bool restore(struct pool *pool, const char *first)
 	file = fopen(path, "we");
 	if (file == NULL)
 		return false;
-	fputs(first, file);
+	fputs(pool->first, file);
 	fclose(file);
 	return access(pool->whole, R_OK | W_OK) == 0;
 }
@@ -131,7 +131,6 @@ bool pool_open(struct pool *pool, const struct socle_handle *handle, const char 
 	       char error[POOL_ERROR_BYTES])
 {
 	struct socle_info_memory memory;
-	char first[32];
 	int result = socle_info_memory(handle, &memory);
 
 	*pool = (struct pool){.dax = POOL_DAX_PATH};
@@ -146,24 +145,37 @@ bool pool_open(struct pool *pool, const struct socle_handle *handle, const char 
 		fail(pool->reason, "it is a file");
 		return true;
 	}
-	if (!find_first(pool, first, sizeof(first)))
+	if (!find_first(pool, pool->first, sizeof(pool->first)))
 		return fail(error,
 			    "expected a dax device at 0x%" PRIx64 " in %s, found none: are "
 			    "the modules dax_hmem and device_dax loaded?",
 			    pool->base, pool->dax);
-	snprintf(pool->whole, sizeof(pool->whole), "/dev/%s", first);
-	if (partition(pool, first))
+	snprintf(pool->whole, sizeof(pool->whole), "/dev/%s", pool->first);
+	return true;
+}
+
+/* Which way the pool is used, at the first domain. */
+static bool decide(struct pool *pool, char error[POOL_ERROR_BYTES])
+{
+	if (partition(pool)) {
+		pool->mode = POOL_PARTITIONED;
+		fprintf(stderr, "socled: the pool has a dax device for each domain\n");
 		return true;
-	pool->mode = POOL_WHOLE;
-	fail(pool->reason, "the kernel does not partition %s: %s", first, strerror(errno));
-	if (!restore(pool, first))
+	}
+	fail(pool->reason, "the kernel does not partition %s: %s", pool->first, strerror(errno));
+	if (!restore(pool))
 		return fail(error, "%s, and it cannot be used whole: %s", pool->reason,
 			    strerror(errno));
+	pool->mode = POOL_WHOLE;
+	fprintf(stderr, "socled: all domains' VMMs share %s: %s\n", pool->whole, pool->reason);
 	return true;
 }
 
 void pool_close(struct pool *pool)
 {
+	if (pool->mode == POOL_PARTITIONED && !restore(pool))
+		fprintf(stderr, "socled: cannot make %s whole again: %s\n", pool->first,
+			strerror(errno));
 	frames_close(&pool->frames);
 }
 
@@ -200,6 +212,8 @@ bool pool_take(struct pool *pool, uint32_t count, struct pool_part *part,
 	uint32_t free = pool->frames.free, left = count;
 
 	*part = (struct pool_part){0};
+	if (pool->mode == POOL_UNUSED && !decide(pool, error))
+		return false;
 	if (count > free)
 		return fail(error,
 			    "not enough memory: expected %" PRIu64

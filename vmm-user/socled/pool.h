@@ -2,6 +2,7 @@
 /*
  * The guest pool as Linux shows it: a dax region of soft-reserved memory.
  *
+ * UNUSED: nobody has asked for a part yet, and the region's one device is as Linux made it.
  * PARTITIONED: each domain has a dax device of its own, of just its frames, and its VMM gets that
  * opened. WHOLE: the kernel cannot do that, or the pool is a file: all domains' VMMs get the same
  * one, and it is up to each to keep to its part; said once at the start and in the pool's state.
@@ -18,7 +19,7 @@
 #define POOL_PATH_MAX	 256
 #define POOL_ERROR_BYTES 256
 
-enum pool_mode { POOL_PARTITIONED, POOL_WHOLE };
+enum pool_mode { POOL_UNUSED, POOL_PARTITIONED, POOL_WHOLE };
 
 struct pool {
 	enum pool_mode mode;
@@ -26,6 +27,7 @@ struct pool {
 	uint64_t base;		       /* host-physical address of frame 0 */
 	char dax[POOL_PATH_MAX];       /* sysfs directory of the dax bus */
 	char region[POOL_PATH_MAX];    /* the region's directory, with create and delete in it */
+	char first[32];		       /* name of the region's first device, daxN.0 */
 	char whole[POOL_PATH_MAX];     /* WHOLE: what everybody opens */
 	char reason[POOL_ERROR_BYTES]; /* WHOLE: why */
 };
@@ -48,8 +50,8 @@ struct pool_part {
 };
 
 /*
- * Finds the pool of the hypervisor among the dax devices and partitions it if that can be done:
- * parts that an earlier socled left are taken away first.
+ * Finds the pool of the hypervisor among the dax devices. Parts that an earlier socled left are
+ * taken away when the first part is asked for, and that decides how the pool is used.
  *
  * @file a file or device to be used as the pool, in WHOLE mode; NULL: look for dax devices
  *
@@ -57,6 +59,8 @@ struct pool_part {
  */
 bool pool_open(struct pool *pool, const struct socle_handle *handle, const char *file,
 	       char error[POOL_ERROR_BYTES]);
+
+/* Makes the first device whole again; all parts have been given back. */
 void pool_close(struct pool *pool);
 
 /* The host-physical address of a frame. */

@@ -251,11 +251,15 @@ static void do_log(struct client *client, const json_t *request)
 
 static void do_pool(struct client *client, const json_t *request)
 {
+	static const char *const mode[] = {
+		[POOL_UNUSED] = "unused",
+		[POOL_PARTITIONED] = "partitioned",
+		[POOL_WHOLE] = "whole",
+	};
 	const struct pool *pool = &client_daemon(client)->pool;
 	json_t *data = json_object();
 
-	json_object_set_new(data, "mode",
-			    json_string(pool->mode == POOL_PARTITIONED ? "partitioned" : "whole"));
+	json_object_set_new(data, "mode", json_string(mode[pool->mode]));
 	json_object_set_new(data, "reason", json_string(pool->reason));
 	json_object_set_new(data, "bytes",
 			    json_integer((json_int_t)pool->frames.count * SOCLE_FRAME_BYTES));
