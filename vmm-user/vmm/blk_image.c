@@ -32,7 +32,7 @@
 
 struct blk_image {
 	struct vmm *vmm;
-	const char *path;
+	char *name;
 	int fd;
 	bool readonly, snapshot, direct, device;
 	uint32_t align; /* of buffers; 1 without O_DIRECT */
@@ -131,11 +131,11 @@ static bool prepare(struct blk_image *image, const struct blk_image_options *opt
 	int error;
 
 	if (!measure(image) || !set_access(image)) {
-		vmm_log(image->vmm, "disk %s: %s", image->path, strerror(errno));
+		vmm_log(image->vmm, "disk %s: %s", image->name, strerror(errno));
 		return false;
 	}
 	if (image->bytes == 0) {
-		vmm_log(image->vmm, "disk %s: it has no sector", image->path);
+		vmm_log(image->vmm, "disk %s: it has no sector", image->name);
 		return false;
 	}
 	if (image->snapshot &&
@@ -147,7 +147,7 @@ static bool prepare(struct blk_image *image, const struct blk_image_options *opt
 	memset(image->zeros, 0, BOUNCE_BYTES);
 	error = io_uring_queue_init(RING_ENTRIES, &image->ring, 0);
 	if (error < 0) {
-		vmm_log(image->vmm, "disk %s: io_uring: %s", image->path, strerror(-error));
+		vmm_log(image->vmm, "disk %s: io_uring: %s", image->name, strerror(-error));
 		return false;
 	}
 	return event_watch(image->vmm, image->ring.ring_fd, POLLIN, ready, image);
@@ -161,7 +161,12 @@ struct blk_image *blk_image_open(struct vmm *vmm, const struct blk_image_options
 	if (image == NULL)
 		return NULL;
 	image->vmm = vmm;
-	image->path = options->path == NULL ? "(open)" : options->path;
+	/* A copy: it is wanted for messages long after the options are gone. */
+	image->name = strdup(options->name);
+	if (image->name == NULL) {
+		free(image);
+		return NULL;
+	}
 	image->readonly = options->readonly;
 	image->snapshot = options->snapshot && !options->readonly;
 	image->fd = options->fd;
@@ -170,7 +175,8 @@ struct blk_image *blk_image_open(struct vmm *vmm, const struct blk_image_options
 		image->fd =
 			open(options->path, (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
 	if (image->fd < 0) {
-		vmm_log(vmm, "disk %s: %s", image->path, strerror(errno));
+		vmm_log(vmm, "disk %s: %s", image->name, strerror(errno));
+		free(image->name);
 		free(image);
 		return NULL;
 	}
@@ -178,6 +184,7 @@ struct blk_image *blk_image_open(struct vmm *vmm, const struct blk_image_options
 		return image;
 	close(image->fd);
 	free(image->zeros);
+	free(image->name);
 	free(image);
 	return NULL;
 }
@@ -186,7 +193,7 @@ bool blk_image_sync(struct blk_image *image)
 {
 	if (image->readonly || image->snapshot || fdatasync(image->fd) == 0)
 		return true;
-	vmm_log(image->vmm, "disk %s: %s", image->path, strerror(errno));
+	vmm_log(image->vmm, "disk %s: %s", image->name, strerror(errno));
 	return false;
 }
 

@@ -18,6 +18,7 @@ struct blk_image;
 enum blk_operation { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_ZERO };
 
 struct blk_image_options {
+	const char *name; /* for messages */
 	const char *path; /* NULL: fd */
 	int fd;
 	const char *directory; /* of the overlay; NULL: in memory */

@@ -340,13 +340,17 @@ struct virtio_blk *virtio_blk_create(struct vmm *vmm, const struct virtio_blk_op
 {
 	struct virtio_blk *blk = calloc(1, sizeof(*blk));
 	unsigned queues = options->queues < 1 ? 1 : options->queues;
+	const char *name = options->path != NULL ? options->path : options->id;
 
 	if (blk == NULL)
 		return NULL;
+	if (name == NULL)
+		name = "without a name";
 	if (queues > VIRTIO_QUEUES)
 		queues = VIRTIO_QUEUES;
 	blk->image =
-		blk_image_open(vmm, &(struct blk_image_options){.path = options->path,
+		blk_image_open(vmm, &(struct blk_image_options){.name = name,
+								.path = options->path,
 								.fd = options->fd,
 								.directory = options->directory,
 								.readonly = options->readonly,
