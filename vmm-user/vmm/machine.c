@@ -208,12 +208,13 @@ bool machine_create(struct vmm *vmm)
 
 	pthread_mutex_init(&vmm->lock, NULL);
 	pthread_cond_init(&vmm->changed, NULL);
-	vmm->handle = (struct socle_handle){
-		.raw = vmm->config.vendor == SOCLE_VENDOR_SVM ? socle_raw_vmmcall
-							      : socle_raw_vmcall,
-		.key = vmm->config.key,
-		.vendor = vmm->config.vendor,
-	};
+	if (vmm->handle.raw == NULL)
+		vmm->handle = (struct socle_handle){
+			.raw = vmm->config.vendor == SOCLE_VENDOR_SVM ? socle_raw_vmmcall
+								      : socle_raw_vmcall,
+			.key = vmm->config.key,
+			.vendor = vmm->config.vendor,
+		};
 	vmm->tsc_start = __rdtsc();
 	vmm->clock_start = monotonic();
 	base = map_extents(vmm);
