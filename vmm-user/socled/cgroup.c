@@ -16,6 +16,9 @@
 
 #define PERIOD_MICROSECONDS 100000u
 
+#define REMOVE_TRIES	    100
+#define REMOVE_MICROSECONDS 1000
+
 static bool write_file(const char *directory, const char *name, const char *text)
 {
 	char path[CGROUP_PATH_MAX + 32];
@@ -120,6 +123,12 @@ bool cgroup_remove(const char *path)
 {
 	if (rmdir(path) == 0 || errno == ENOENT)
 		return true;
+	/* Children of the VMM: they are dying, which takes a moment. */
 	write_file(path, "cgroup.kill", "1");
-	return rmdir(path) == 0;
+	for (int i = 0; i < REMOVE_TRIES; i++) {
+		if (rmdir(path) == 0)
+			return true;
+		usleep(REMOVE_MICROSECONDS);
+	}
+	return false;
 }
