@@ -7,7 +7,7 @@
 
 #define NATIVE_CODE   0x20000000ull /* where the code is: below 2 GiB */
 #define NATIVE_MEMORY 0x10000000ull /* memory for its operands */
-#define NATIVE_BYTES  0x10000ull
+#define NATIVE_BYTES  0x4000ull
 
 struct native {
 	uint64_t reg[16]; /* by the number they have in instructions */

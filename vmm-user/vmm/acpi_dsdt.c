@@ -18,15 +18,15 @@
 #define OSC_GRANTED	0x10u /* of the third word: the PCIe capability structure */
 
 /* Opcodes that only _OSC needs. */
-#define AML_ARG0	0x68
-#define AML_LOCAL0	0x60
-#define AML_STORE	0x70
-#define AML_AND		0x7b
-#define AML_OR		0x7d
-#define AML_CREATE	0x8a /* CreateDWordField */
-#define AML_NOT		0x92
-#define AML_EQUAL	0x93
-#define AML_RETURN	0xa4
+#define AML_ARG0   0x68
+#define AML_LOCAL0 0x60
+#define AML_STORE  0x70
+#define AML_AND	   0x7b
+#define AML_OR	   0x7d
+#define AML_CREATE 0x8a /* CreateDWordField */
+#define AML_NOT	   0x92
+#define AML_EQUAL  0x93
+#define AML_RETURN 0xa4
 
 struct isa_device {
 	const char *name, *id;
