@@ -30,6 +30,7 @@ static struct mapping *mappings;
 static struct spinlock *held;
 static unsigned shootdowns, kicks;
 static void (*on_shootdown)(void);
+static void (*on_unmap)(hpa_t frame);
 static const struct cpu *last_kicked;
 
 /* The loader's view of memory, turned around: the pages are where the host's allocator puts them.
@@ -162,6 +163,8 @@ void paging_unmap_frame(hpa_t frame)
 
 	ck_assert_uint_eq(frame.v % LARGE_PAGE_BYTES, 0);
 	ck_assert_msg(fake_frame_mapped(frame), "%llx is not mapped", (unsigned long long)frame.v);
+	if (on_unmap != NULL)
+		on_unmap(frame);
 	*m = (struct mapping){0};
 	protect(frame, LARGE_PAGE_BYTES, PROT_NONE);
 	for (uint64_t i = 0; i < bytes / LARGE_PAGE_BYTES; i++)
@@ -203,6 +206,11 @@ unsigned fake_shootdowns(void)
 void fake_on_shootdown(void (*function)(void))
 {
 	on_shootdown = function;
+}
+
+void fake_on_unmap(void (*function)(hpa_t frame))
+{
+	on_unmap = function;
 }
 
 unsigned fake_kicks(void)

@@ -29,6 +29,9 @@ bool fake_frame_mapped(hpa_t at);
 unsigned fake_shootdowns(void);
 void fake_on_shootdown(void (*function)(void));
 
+/* Called before a frame is unmapped from the hypervisor's view. */
+void fake_on_unmap(void (*function)(hpa_t frame));
+
 /* How often a CPU was asked to leave its guest, and which one last. */
 unsigned fake_kicks(void);
 const struct cpu *fake_last_kicked(void);

@@ -759,6 +759,42 @@ START_TEST(shootdowns)
 }
 END_TEST
 
+/*
+ * Nothing of a domain is unmapped before all CPUs have been told since it began to die: one may
+ * still hold a pointer to a vCPU. No page of it goes while its page tables are in use, nor the
+ * domain itself before the number has stopped to find it.
+ */
+static unsigned shootdowns_before;
+static bool is_first_frame_gone;
+
+static void look_at_unmap(hpa_t frame)
+{
+	ck_assert_uint_gt(fake_shootdowns(), shootdowns_before);
+	if (frame.v == calls_frame(0).v) {
+		is_first_frame_gone = true;
+		ck_assert_ptr_null(domain_of(watched));
+		ck_assert_ptr_null(domain_find(watched.domain, 0, 0)); /* it is scrubbed */
+	} else {
+		ck_assert(!is_first_frame_gone);
+		ck_assert_ptr_nonnull(domain_of(watched));
+	}
+}
+
+START_TEST(order_of_destruction)
+{
+	watched = guest_with_vcpu(0);
+	ck_assert_int_eq(donate(watched.domain, 5), SOCLE_OK);
+	ck_assert_int_eq(donate(watched.domain, 6), SOCLE_OK);
+	ck_assert_int_eq(vcpu_create(watched, 1, calls_frame(2).v - SOCLE_VCPU_AREA_BYTES),
+			 SOCLE_OK);
+	fake_on_unmap(look_at_unmap);
+	shootdowns_before = fake_shootdowns();
+	destroy(watched.domain);
+	ck_assert(is_first_frame_gone);
+	check_all_free();
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("domains");
@@ -780,6 +816,7 @@ Suite *unit_suite(void)
 	tcase_add_test(calls, destroy_while_running);
 	tcase_add_test(calls, dying);
 	tcase_add_test(calls, shootdowns);
+	tcase_add_test(calls, order_of_destruction);
 	suite_add_tcase(suite, calls);
 	tcase_set_timeout(pools, 60);
 	tcase_add_loop_test(pools, create_and_destroy, 0, 2);
