@@ -305,7 +305,8 @@ _Static_assert(__builtin_offsetof(struct socle_vcpu_area, cpuid) == 4096, "socle
 /*
  * Exits that SOCLE_CALL_VCPU_RUN returns, and info[]:
  *
- * SOCLE_EXIT_IO             info[0]: SOCLE_IO_*. rip is past the instruction, unless it is a string one.
+ * SOCLE_EXIT_IO             info[0]: SOCLE_IO_*. rip is past the instruction; at a string one it is not, and the
+ *                           system state is in the area.
  * SOCLE_EXIT_SECOND_LEVEL   info[0]: guest-physical address, info[1]: enum socle_access. The system state is in
  *                           the area: the VMM decodes the instruction at rip and does it.
  * SOCLE_EXIT_HLT            rip is past it. timer_deadline says when to run at the latest.

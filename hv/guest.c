@@ -93,10 +93,15 @@ static void handle_cpuid(struct vcpu *vcpu)
 	guest_cpuid_table(vcpu);
 }
 
-/* The VMM does the access: port, bytes and direction are in info[0]. */
+/*
+ * The VMM does the access: port, bytes and direction are in info[0]. For a string instruction it needs
+ * segments and paging too.
+ */
 static void handle_io(struct vcpu *vcpu)
 {
 	vcpu->area->info[0] = vcpu->exit.information;
+	if (__builtin_expect((vcpu->exit.information & SOCLE_IO_STRING) != 0, false))
+		arch->guest_save_system(vcpu);
 	leave(vcpu, SOCLE_EXIT_IO);
 }
 
