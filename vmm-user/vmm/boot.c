@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the configuration adds to the machine: disks, networks, and what it starts with. */
-#include <stdio.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "vmm-user/vmm/acpi_tables.h"
 #include "vmm-user/vmm/loader.h"
@@ -9,24 +12,15 @@
 #include "vmm-user/vmm/vcpu.h"
 #include "vmm-user/vmm/virtio.h"
 
-#define FD_PATH_BYTES	32
 #define IMAGE_BYTES_MAX (2ull << 30)
 #define PCI64_BYTES	0x8000000000ull
 #define BLK_QUEUES	4u
 
-/* A file that is open already, by a name that can be opened. */
-static const char *fd_path(char path[FD_PATH_BYTES], int fd)
-{
-	snprintf(path, FD_PATH_BYTES, "/proc/self/fd/%d", fd);
-	return path;
-}
-
 static bool create_disk(struct vmm *vmm, const struct vmm_disk_config *disk)
 {
-	char path[FD_PATH_BYTES];
 	unsigned vcpus = vmm->config.vcpus;
 	const struct virtio_blk_options options = {
-		.path = fd_path(path, disk->fd),
+		.fd = disk->fd,
 		.id = disk->vdev,
 		.readonly = disk->readonly || disk->cdrom,
 		.snapshot = disk->snapshot,
@@ -84,10 +78,41 @@ static bool place_acpi(struct vmm *vmm)
 	return false;
 }
 
+/*
+ * Reads a file that is open already, as a whole. It is not opened again by name: what may be read
+ * was decided when it was opened.
+ */
+static bool read_image(struct vmm *vmm, int fd, const char *path, struct loader_image *image)
+{
+	struct stat status;
+	ssize_t got = 0;
+
+	*image = (struct loader_image){.path = path == NULL ? "the image" : path};
+	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size <= 0 ||
+	    (uint64_t)status.st_size > IMAGE_BYTES_MAX) {
+		vmm_log(vmm, "%s: expected a file of 1 byte to 2 GiB", image->path);
+		return false;
+	}
+	image->at = malloc((size_t)status.st_size);
+	while (image->at != NULL && image->bytes < (size_t)status.st_size) {
+		got = pread(fd, image->at + image->bytes, (size_t)status.st_size - image->bytes,
+			    (off_t)image->bytes);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		image->bytes += (size_t)got;
+	}
+	if (image->at != NULL && image->bytes == (size_t)status.st_size)
+		return true;
+	vmm_log(vmm, "%s: %s", image->path,
+		got == 0 && image->at != NULL ? "it became shorter" : strerror(errno));
+	return false;
+}
+
 bool boot_load(struct vmm *vmm)
 {
 	const struct vmm_config *config = &vmm->config;
-	char kernel_path[FD_PATH_BYTES], ramdisk_path[FD_PATH_BYTES];
 	struct loader_image kernel = {0}, ramdisk = {0};
 	struct loader_error error = {{0}};
 	struct loader_request request = {.kernel = &kernel,
@@ -105,15 +130,12 @@ bool boot_load(struct vmm *vmm)
 		vmm_log(vmm, "no kernel is given, and there is no firmware yet");
 		return false;
 	}
-	loaded = place_acpi(vmm) &&
-		 loader_read(fd_path(kernel_path, config->kernel_fd), IMAGE_BYTES_MAX, &kernel,
-			     &error) &&
-		 (config->ramdisk_fd < 0 || loader_read(fd_path(ramdisk_path, config->ramdisk_fd),
-							IMAGE_BYTES_MAX, &ramdisk, &error)) &&
+	loaded = place_acpi(vmm) && read_image(vmm, config->kernel_fd, config->kernel, &kernel) &&
+		 (config->ramdisk_fd < 0 ||
+		  read_image(vmm, config->ramdisk_fd, config->ramdisk, &ramdisk)) &&
 		 loader_load(vmm, &request, vmm->vcpu[0].area, &error);
-	if (!loaded)
-		vmm_log(vmm, "%s: %s", config->kernel == NULL ? "kernel" : config->kernel,
-			error.text);
+	if (!loaded && error.text[0] != 0)
+		vmm_log(vmm, "%s", error.text);
 	*done = loaded;
 	loader_free(&kernel);
 	loader_free(&ramdisk);

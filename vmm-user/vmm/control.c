@@ -11,6 +11,7 @@
 
 #include "vmm-user/vmm/control.h"
 #include "vmm-user/vmm/vcpu.h"
+#include "vmm-user/vmm/virtio.h"
 
 #define SEND_MILLISECONDS 1000
 
@@ -199,5 +200,8 @@ void control_run(struct vmm *vmm)
 		vmm_unlock(vmm);
 	} while (!ending);
 	vcpu_join_all(vmm);
+	vmm_lock(vmm);
+	virtio_blk_flush_all(vmm);
+	vmm_unlock(vmm);
 	control_ended(vmm, control.quit ? VMM_HOW_DESTROY : how[vmm->end], vmm->reason);
 }

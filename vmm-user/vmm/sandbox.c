@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/if_tun.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -87,7 +89,8 @@ static const uint16_t allowed[] = {
 
 /*
  * clone() makes threads only; clone3(), whose flags a filter cannot see, does not exist, and the C
- * library goes back to clone(). Nothing becomes executable.
+ * library goes back to clone(). Of ioctl() there is only what virtio_net.c needs for a tap device.
+ * Nothing becomes executable.
  */
 bool sandbox_enter(struct vmm *vmm)
 {
@@ -103,6 +106,11 @@ bool sandbox_enter(struct vmm *vmm)
 		EQUAL(SYS_clone, 0, 4),
 		LOAD(args[0]),
 		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 0, 1),
+		ANSWER(SECCOMP_RET_ALLOW),
+		ANSWER(SECCOMP_RET_KILL_PROCESS),
+		EQUAL(SYS_ioctl, 0, 4),
+		LOAD(args[1]),
+		EQUAL(TUNSETOFFLOAD, 0, 1),
 		ANSWER(SECCOMP_RET_ALLOW),
 		ANSWER(SECCOMP_RET_KILL_PROCESS),
 		EQUAL(SYS_mmap, 1, 0),
