@@ -88,6 +88,10 @@ int main(int count, char **argument)
 
 	if (!parse(count, argument, &options))
 		return usage();
+	if (!socle_present()) {
+		fprintf(stderr, "socle-vmm: not running on Socle\n");
+		return EXIT_FAILURE;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	if (!vmm_config_read(&vmm.config, options.config_fd, message)) {
 		fprintf(stderr, "socle-vmm: the configuration is wrong: %s\n", message);
