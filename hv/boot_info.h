@@ -70,6 +70,7 @@ struct boot_info {
 	uint32_t serial_port; /* 0: none */
 	uint32_t selftest;    /* enum boot_selftest */
 	struct socle_key root_key;
+	uint8_t seed[32]; /* for domains' keys */
 
 	/* The service VM's first state. The tables are in memory that it owns. */
 	uint64_t service_cr3;

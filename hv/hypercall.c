@@ -3,7 +3,10 @@
 
 #include "hv/cpu.h"
 #include "hv/cpus.h"
+#include "hv/domain.h"
+#include "hv/guest.h"
 #include "hv/log.h"
+#include "hv/pool.h"
 #include "hv/string.h"
 
 static struct socle_key root_key;
@@ -57,6 +60,7 @@ static int64_t call_info(struct vcpu_registers *regs)
 		set_reply(regs, (const uint64_t *)&general);
 		return SOCLE_OK;
 	case SOCLE_INFO_MEMORY:
+		memory.pool_free_bytes = pool_free_bytes();
 		set_reply(regs, (const uint64_t *)&memory);
 		return SOCLE_OK;
 	case SOCLE_INFO_CPU:
@@ -114,12 +118,48 @@ static int64_t call_poke(struct vcpu_registers *regs)
 	return SOCLE_OK;
 }
 
-static int64_t (*const handlers[SOCLE_CALL_COUNT])(struct vcpu_registers *regs) = {
+typedef int64_t (*call_handler)(struct vcpu_registers *regs);
+
+/* The calls that want the root key. */
+static const call_handler root_calls[] = {
 	[SOCLE_CALL_INFO] = call_info,
 	[SOCLE_CALL_LOG_READ] = call_log_read,
 	[SOCLE_CALL_STATS_READ] = call_stats_read,
 	[SOCLE_CALL_POKE] = call_poke,
+	[SOCLE_CALL_DOMAIN_CREATE] = domain_create,
+	[SOCLE_CALL_DOMAIN_DONATE] = domain_donate,
+	[SOCLE_CALL_DOMAIN_ASSIGN] = domain_assign,
+	[SOCLE_CALL_DOMAIN_DESTROY] = domain_destroy,
+	[SOCLE_CALL_DOMAIN_INFO] = domain_info,
 };
+
+/*
+ * Calls with a domain's key. A domain that is being destroyed has already given back frames that
+ * its vCPUs were in. One whose destruction begins later waits for this CPU's next exit:
+ * shootdown.h.
+ */
+static int64_t domain_call(struct vcpu *vcpu, struct domain *domain, uint64_t number)
+{
+	struct vcpu_registers *regs = vcpu->regs;
+
+	if (__atomic_load_n(&domain->state, __ATOMIC_ACQUIRE) != DOMAIN_ALIVE)
+		return number >= SOCLE_CALL_MAP && number < SOCLE_CALL_COUNT ? SOCLE_ERROR_DOMAIN
+									     : SOCLE_ERROR_KEY;
+	switch (number) {
+	case SOCLE_CALL_VCPU_RUN:
+		return guest_run(vcpu, domain, regs->r10);
+	case SOCLE_CALL_VCPU_KICK:
+		return guest_kick(domain, regs->r10);
+	case SOCLE_CALL_MAP:
+		return domain_map(regs);
+	case SOCLE_CALL_UNMAP:
+		return domain_unmap(regs);
+	case SOCLE_CALL_VCPU_CREATE:
+		return domain_vcpu_create(regs);
+	default:
+		return SOCLE_ERROR_KEY;
+	}
+}
 
 /* Counts a refused call; the 1st, 2nd, 4th, 8th, ... of a CPU is logged. */
 static __attribute__((noinline)) void deny(struct vcpu *vcpu)
@@ -130,10 +170,10 @@ static __attribute__((noinline)) void deny(struct vcpu *vcpu)
 
 	if ((count & (count - 1)) == 0)
 		log_warning("CPU %u: hypercall %llx %s; %llu refused so far", cpu->index,
-			    (unsigned long long)vcpu->regs.rax,
+			    (unsigned long long)vcpu->regs->rax,
 			    wrong_ring ? "not from ring 3" : "with a wrong key",
 			    (unsigned long long)count);
-	vcpu->regs.rax = (uint64_t)(wrong_ring ? SOCLE_ERROR_RING : SOCLE_ERROR_KEY);
+	vcpu->regs->rax = (uint64_t)(wrong_ring ? SOCLE_ERROR_RING : SOCLE_ERROR_KEY);
 }
 
 /* Both words are compared whatever the first shows, so that the time tells nothing. */
@@ -142,15 +182,37 @@ static bool key_matches(uint64_t low, uint64_t high)
 	return ((low ^ root_key.word[0]) | (high ^ root_key.word[1])) == 0;
 }
 
+/* Everything but a call with the root key that exists. */
+static __attribute__((noinline)) void other_hypercall(struct vcpu *vcpu)
+{
+	struct vcpu_registers *regs = vcpu->regs;
+	uint64_t number = regs->rax;
+	struct domain *domain;
+
+	if (vcpu->exit.cpl != 3) {
+		deny(vcpu);
+		return;
+	}
+	if (key_matches(regs->rdi, regs->rsi)) {
+		regs->rax =
+			(uint64_t)(number < SOCLE_CALL_COUNT ? SOCLE_ERROR_KEY : SOCLE_ERROR_CALL);
+		return;
+	}
+	domain = domain_find(regs->rdx, regs->rdi, regs->rsi);
+	if (domain != NULL)
+		regs->rax = (uint64_t)domain_call(vcpu, domain, number);
+	else
+		deny(vcpu);
+}
+
 void hypercall(struct vcpu *vcpu)
 {
-	struct vcpu_registers *regs = &vcpu->regs;
+	struct vcpu_registers *regs = vcpu->regs;
 	uint64_t number = regs->rax;
 
-	if (vcpu->exit.cpl != 3 || !key_matches(regs->rdi, regs->rsi))
-		deny(vcpu);
-	else if (number >= SOCLE_CALL_COUNT)
-		regs->rax = (uint64_t)SOCLE_ERROR_CALL;
+	if (vcpu->exit.cpl == 3 && key_matches(regs->rdi, regs->rsi) &&
+	    number < ARRAY_COUNT(root_calls))
+		regs->rax = (uint64_t)root_calls[number](regs);
 	else
-		regs->rax = (uint64_t)handlers[number](regs);
+		other_hypercall(vcpu);
 }

@@ -15,6 +15,14 @@
 #define HV_BASE		    0xffffffff80000000
 #define HV_FRAMEBUFFER_BASE 0xffffffffc0000000
 
+/*
+ * The pool, from the 1 GiB boundary at or below its start; what is not the hypervisor's own is not
+ * mapped. The last 1 GiB of the same part is the local APIC's.
+ */
+#define HV_POOL_BASE	  0xffffff0000000000
+#define HV_APIC_BASE	  0xffffff7fc0000000
+#define HV_POOL_MAX_BYTES 0x7e80000000 /* 506 GiB: a table, less what alignment may cost */
+
 #define HV_MAX_CPUS 256
 
 /*

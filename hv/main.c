@@ -8,7 +8,10 @@
 #include "hv/hypercall.h"
 #include "hv/log.h"
 #include "hv/memory.h"
+#include "hv/paging.h"
 #include "hv/panic.h"
+#include "hv/pool.h"
+#include "hv/random.h"
 #include "hv/service.h"
 
 /* How long the boot CPU waits for the others, each already in hv_start(). */
@@ -59,6 +62,7 @@ static void prepare(struct boot_info *boot)
 	log_text(boot->log, boot->log_bytes);
 	arch = boot->vendor == SOCLE_VENDOR_SVM ? &svm_ops : &vmx_ops;
 	log_info("hypervisor: running, back end %s", arch->name);
+	paging_init(boot);
 	prepare_cpus(boot);
 }
 
@@ -75,6 +79,11 @@ static void enable(struct boot_info *boot, struct cpu *cpu)
 		__atomic_fetch_add(&answers, 1, __ATOMIC_RELEASE);
 		hv_assert(cpu->index != 0);
 		cpu_stop();
+	}
+	if (read_cr4() & CR4_OSXSAVE) {
+		struct cpuid_result r = cpuid(0xd, 0);
+
+		cpu->all_xcr0 = (uint64_t)r.edx << 32 | r.eax;
 	}
 	cpus_add(cpu);
 	__atomic_fetch_add(&answers, 1, __ATOMIC_RELEASE);
@@ -135,6 +144,8 @@ void hv_start(struct boot_info *boot, uint32_t index)
 		gather(boot, cpu);
 		features = arch->cpu_features();
 		service_memory_init(boot, (features & SOCLE_FEATURE_PAGE_1G) != 0);
+		pool_init(boot);
+		random_init(boot->seed);
 		if (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC)
 			features |= SOCLE_FEATURE_X2APIC;
 		hypercall_init(boot, features);

@@ -13,8 +13,9 @@ void memory_init(const struct boot_info *boot);
 hpa_t memory_physical(const void *at);
 
 /*
- * The pages for the hypervisor's own tables and control blocks. Used by the boot CPU alone, before
- * the service VM runs.
+ * The pages for the hypervisor's own tables and control blocks. Used by the boot CPU alone before
+ * the service VM runs; afterwards, for the service VM's second-level tables, under the domains'
+ * lock.
  */
 struct page_arena *memory_arena(void);
 

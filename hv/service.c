@@ -18,6 +18,11 @@
 static struct ept service_memory;
 static unsigned refused_logged;
 
+struct ept *service_ept(void)
+{
+	return &service_memory;
+}
+
 void service_memory_init(const struct boot_info *boot, bool pages_1g)
 {
 	static struct mtrr_state mtrr;
@@ -53,6 +58,8 @@ void service_vcpu_init(struct cpu *cpu, const struct boot_info *boot)
 		entry.rsi = cpu->apic_id; /* the mailbox loop compares it with the wake-up's */
 	}
 	vcpu->cpu = cpu;
+	vcpu->regs = &cpu->service_regs;
+	vcpu->handlers = service_handlers;
 	arch->service_init(vcpu, boot, &entry, &service_memory);
 }
 
@@ -73,27 +80,27 @@ static void handle_msr_read(struct vcpu *vcpu)
 {
 	uint64_t value;
 
-	if (!arch->msr_read(vcpu, (uint32_t)vcpu->regs.rcx, &value)) {
+	if (!arch->msr_read(vcpu, (uint32_t)vcpu->regs->rcx, &value)) {
 		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
 		return;
 	}
-	vcpu->regs.rax = (uint32_t)value;
-	vcpu->regs.rdx = value >> 32;
+	vcpu->regs->rax = (uint32_t)value;
+	vcpu->regs->rdx = value >> 32;
 }
 
 static void handle_msr_write(struct vcpu *vcpu)
 {
-	uint64_t value = (uint32_t)vcpu->regs.rax | vcpu->regs.rdx << 32;
+	uint64_t value = (uint32_t)vcpu->regs->rax | vcpu->regs->rdx << 32;
 
-	if (!arch->msr_write(vcpu, (uint32_t)vcpu->regs.rcx, value))
+	if (!arch->msr_write(vcpu, (uint32_t)vcpu->regs->rcx, value))
 		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
 }
 
 static void handle_xsetbv(struct vcpu *vcpu)
 {
-	uint64_t value = (uint32_t)vcpu->regs.rax | vcpu->regs.rdx << 32;
+	uint64_t value = (uint32_t)vcpu->regs->rax | vcpu->regs->rdx << 32;
 
-	if (!xcr_write((uint32_t)vcpu->regs.rcx, value))
+	if (!xcr_write((uint32_t)vcpu->regs->rcx, value))
 		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
 }
 
@@ -166,10 +173,14 @@ const vcpu_handler service_handlers[SOCLE_EXIT_COUNT] = {
 	[SOCLE_EXIT_IO] = handle_unexpected,
 	[SOCLE_EXIT_ENTRY_FAILURE] = handle_entry_failure,
 	[SOCLE_EXIT_OTHER] = handle_unexpected,
+	[SOCLE_EXIT_INTERRUPT_WINDOW] = handle_unexpected,
+	[SOCLE_EXIT_EOI] = handle_unexpected,
+	[SOCLE_EXIT_IPI] = handle_unexpected,
+	[SOCLE_EXIT_WAKE] = handle_unexpected,
 };
 
 _Noreturn void service_run(struct cpu *cpu)
 {
 	cpu->current = &cpu->service;
-	arch->cpu_run(cpu, service_handlers);
+	arch->cpu_run(cpu);
 }

@@ -38,6 +38,9 @@ static uint8_t fault_vector;
 static uint32_t fault_code;
 static uint64_t registers[VCPU_CS_BASE + 1];
 static uint64_t vendor_msr;
+static unsigned guests_inside;
+static uint64_t guest_load_bits, guest_last_event;
+static bool guest_init_result = true;
 
 static jmp_buf panic_return;
 static bool panic_expected;
@@ -55,6 +58,9 @@ void fake_cpu_reset(void)
 	fault_code = 0;
 	memset(registers, 0, sizeof(registers));
 	vendor_msr = 0;
+	guests_inside = 0;
+	guest_load_bits = guest_last_event = 0;
+	guest_init_result = true;
 	panic_message[0] = '\0';
 }
 
@@ -144,6 +150,17 @@ void xsetbv(uint32_t index, uint64_t v)
 	xsetbv_count++;
 }
 
+uint64_t xgetbv(uint32_t index)
+{
+	ck_assert_uint_eq(index, 0);
+	return xcr0;
+}
+
+uint64_t read_cr4(void)
+{
+	return CR4_PAE | CR4_OSXSAVE;
+}
+
 uint64_t fake_xcr0(void)
 {
 	return xcr0;
@@ -219,9 +236,60 @@ static void fake_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 {
 	(void)boot;
 	(void)memory;
-	vcpu->regs.rsi = entry->rsi;
+	vcpu->regs->rsi = entry->rsi;
 	registers[VCPU_RIP] = entry->rip;
 	registers[VCPU_RSP] = entry->rsp;
+}
+
+/* All that a vendor would write is written, so that memory which is not there any more shows. */
+static bool fake_guest_init(struct vcpu *vcpu, const struct ept *memory)
+{
+	uint8_t *control = vcpu->control;
+
+	for (unsigned i = 0; i < PAGE_BYTES; i++)
+		ck_assert_msg(control[i] == 0, "the control block is not a zeroed page");
+	memset(control, 0xcb, PAGE_BYTES);
+	memcpy(control, &memory->root, sizeof(memory->root));
+	memset(vcpu->fpu, 0xf9, 512);
+	return guest_init_result;
+}
+
+static void fake_guest_load(struct vcpu *vcpu, uint64_t load)
+{
+	guests_inside++;
+	guest_load_bits = load;
+	((volatile uint8_t *)vcpu->control)[PAGE_BYTES - 1]++;
+	((volatile uint8_t *)vcpu->fpu)[0]++;
+}
+
+static void fake_guest_leave(struct vcpu *vcpu)
+{
+	ck_assert_uint_gt(guests_inside, 0);
+	guests_inside--;
+	((volatile uint8_t *)vcpu->control)[PAGE_BYTES - 1]--;
+	((volatile uint8_t *)vcpu->fpu)[0]--;
+	vcpu->area->rip = registers[VCPU_RIP];
+}
+
+static void fake_guest_save_system(struct vcpu *vcpu)
+{
+	vcpu->area->system.cr3 = registers[VCPU_CR3];
+}
+
+static bool fake_guest_event(struct vcpu *vcpu, uint64_t event)
+{
+	(void)vcpu;
+	if ((event & 0xff) == FAKE_BAD_EVENT)
+		return false;
+	guest_last_event = event;
+	return true;
+}
+
+static bool fake_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
+{
+	(void)vcpu;
+	(void)vector;
+	return true;
 }
 
 const struct arch_ops fake_ops = {
@@ -232,6 +300,12 @@ const struct arch_ops fake_ops = {
 	.vcpu_read = fake_read,
 	.msr_read = fake_msr_read,
 	.msr_write = fake_msr_write,
+	.guest_init = fake_guest_init,
+	.guest_load = fake_guest_load,
+	.guest_leave = fake_guest_leave,
+	.guest_save_system = fake_guest_save_system,
+	.guest_event = fake_guest_event,
+	.guest_interrupt = fake_guest_interrupt,
 	.vcpu_dump = fake_dump,
 };
 
@@ -269,6 +343,26 @@ uint64_t fake_vendor_msr(void)
 void fake_vendor_msr_set(uint64_t value)
 {
 	vendor_msr = value;
+}
+
+unsigned fake_guests_inside(void)
+{
+	return guests_inside;
+}
+
+uint64_t fake_guest_load_bits(void)
+{
+	return guest_load_bits;
+}
+
+uint64_t fake_guest_last_event(void)
+{
+	return guest_last_event;
+}
+
+void fake_guest_init_fails(void)
+{
+	guest_init_result = false;
 }
 
 bool fake_panics(void (*function)(void *argument), void *argument)

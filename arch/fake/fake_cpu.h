@@ -53,6 +53,18 @@ uint64_t fake_vendor_msr(void);
 void fake_vendor_msr_set(uint64_t value);
 
 /*
+ * Guests: CPUs between guest_load() and guest_leave(), the last load bits and the last event taken.
+ * The event with the vector FAKE_BAD_EVENT is refused.
+ */
+#define FAKE_BAD_EVENT 0x66
+unsigned fake_guests_inside(void);
+uint64_t fake_guest_load_bits(void);
+uint64_t fake_guest_last_event(void);
+
+/* From now on, guest_init() fails. */
+void fake_guest_init_fails(void);
+
+/*
  * Runs function(argument) and tells whether it ended in panic() or in a reset of the machine. The
  * text of the panic is then in fake_panic_text().
  */

@@ -31,6 +31,9 @@ struct arch_ops {
 	 */
 	void (*cpu_nmi)(struct cpu *cpu);
 
+	/* Throws away what this CPU has cached of VMs' second-level translations. */
+	void (*cpu_flush)(struct cpu *cpu);
+
 	/*
 	 * Sets the control block of a service VM's vCPU: the machine as it is, with memory behind
 	 * `memory`, beginning at entry in 64-bit mode. vcpu->control is a zeroed page.
@@ -43,8 +46,7 @@ struct arch_ops {
 	 * ever. An instruction that exited by design (CPUID, a hypercall) counts as done when its
 	 * handler is called: RIP is past it.
 	 */
-	void (*cpu_run)(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT])
-		__attribute__((noreturn));
+	void (*cpu_run)(struct cpu *cpu) __attribute__((noreturn));
 
 	/*
 	 * Makes the next entry raise a fault, at the instruction that exited, as if it had not been
@@ -60,6 +62,29 @@ struct arch_ops {
 	 */
 	bool (*msr_read)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 	bool (*msr_write)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+
+	/* Sets a guest's vCPU: real mode, at the reset vector, behind `memory`. Pages are its
+	 * domain's. */
+	bool (*guest_init)(struct vcpu *vcpu, const struct ept *memory);
+
+	/*
+	 * Around a guest's run: takes the state that the area's load bits name, switches what
+	 * cpu_run() does not; and the way back.
+	 */
+	void (*guest_load)(struct vcpu *vcpu, uint64_t load);
+	void (*guest_leave)(struct vcpu *vcpu);
+
+	/* Writes the system state into the area. */
+	void (*guest_save_system)(struct vcpu *vcpu);
+
+	/*
+	 * Makes the next entry raise an interrupt. False: the guest cannot take it yet; as soon as
+	 * it can, it exits with SOCLE_EXIT_INTERRUPT_WINDOW.
+	 */
+	bool (*guest_interrupt)(struct vcpu *vcpu, uint8_t vector);
+
+	/* Makes the next entry raise an event (the area's format). False: not a possible one. */
+	bool (*guest_event)(struct vcpu *vcpu, uint64_t event);
 
 	/* Logs the control block's state after a failed entry or a triple fault. */
 	void (*vcpu_dump)(struct vcpu *vcpu);

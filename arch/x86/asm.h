@@ -31,12 +31,13 @@ static inline uint32_t inl(int port)
 	return v;
 }
 
+/* RDTSC clears the upper halves of both registers. */
 static inline uint64_t rdtsc(void)
 {
-	uint32_t low, high;
+	uint64_t low, high;
 
 	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (uint64_t)high << 32 | low;
+	return high << 32 | low;
 }
 
 static inline uint64_t rdmsr(uint32_t msr)
@@ -85,6 +86,7 @@ CONTROL_REGISTER(cr0)
 CONTROL_REGISTER(cr2)
 CONTROL_REGISTER(cr3)
 CONTROL_REGISTER(cr4)
+CONTROL_REGISTER(dr6)
 
 static inline uint64_t xgetbv(uint32_t index)
 {

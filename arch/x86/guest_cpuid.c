@@ -11,6 +11,7 @@
 #define LEAF_TRACE	    0x00000014
 #define LEAF_HYPERVISOR	    0x40000000
 #define LEAF_HYPERVISOR_END 0x400000ff
+#define LEAF_EXTENDED_FIRST 0x80000000
 #define LEAF_AMD_FEATURES   0x80000001
 #define LEAF_AMD_SIZES	    0x80000008
 #define LEAF_AMD_SVM	    0x8000000a
@@ -38,7 +39,7 @@
 
 void guest_cpuid(struct vcpu *vcpu)
 {
-	uint32_t leaf = (uint32_t)vcpu->regs.rax;
+	uint32_t leaf = (uint32_t)vcpu->regs->rax;
 	struct cpuid_result r;
 
 	if (leaf >= LEAF_HYPERVISOR && leaf <= LEAF_HYPERVISOR_END) {
@@ -47,7 +48,7 @@ void guest_cpuid(struct vcpu *vcpu)
 			r = (struct cpuid_result){LEAF_HYPERVISOR, SIGNATURE_EBX, SIGNATURE_ECX,
 						  SIGNATURE_EDX};
 	} else {
-		r = cpuid(leaf, (uint32_t)vcpu->regs.rcx);
+		r = cpuid(leaf, (uint32_t)vcpu->regs->rcx);
 	}
 
 	switch (leaf) {
@@ -63,7 +64,7 @@ void guest_cpuid(struct vcpu *vcpu)
 		r.edx = 0;
 		break;
 	case LEAF_EXTENDED:
-		if ((uint32_t)vcpu->regs.rcx != 0)
+		if ((uint32_t)vcpu->regs->rcx != 0)
 			break;
 		r.ebx &= ~EBX_7_TRACE;
 		r.ecx &= ~ECX_7_OSPKE;
@@ -83,8 +84,47 @@ void guest_cpuid(struct vcpu *vcpu)
 		r = (struct cpuid_result){0};
 		break;
 	}
-	vcpu->regs.rax = r.eax;
-	vcpu->regs.rbx = r.ebx;
-	vcpu->regs.rcx = r.ecx;
-	vcpu->regs.rdx = r.edx;
+	vcpu->regs->rax = r.eax;
+	vcpu->regs->rbx = r.ebx;
+	vcpu->regs->rcx = r.ecx;
+	vcpu->regs->rdx = r.edx;
+}
+
+/* Where a leaf's entry is (see socle_abi.h). */
+static unsigned entry_index(uint32_t leaf)
+{
+	unsigned low = leaf & 31;
+
+	if (leaf < 32)
+		return low;
+	if (leaf >> 5 == LEAF_EXTENDED_FIRST >> 5)
+		return SOCLE_CPUID_EXTENDED + low;
+	if (leaf >> 5 == LEAF_HYPERVISOR >> 5)
+		return SOCLE_CPUID_HYPERVISOR + low;
+	return SOCLE_CPUID_ENTRIES;
+}
+
+void guest_cpuid_table(struct vcpu *vcpu)
+{
+	struct vcpu_registers *regs = vcpu->regs;
+	uint32_t leaf = (uint32_t)regs->rax, subleaf = (uint32_t)regs->rcx;
+	const struct socle_cpuid_entry *table = vcpu->area->cpuid, *found = NULL;
+	unsigned index = entry_index(leaf);
+
+	if (index < SOCLE_CPUID_ENTRIES && (table[index].flags & SOCLE_CPUID_VALID))
+		found = &table[index];
+	if (found != NULL && (found->flags & SOCLE_CPUID_SUBLEAVES)) {
+		found = NULL;
+		for (unsigned i = SOCLE_CPUID_LIST; i < SOCLE_CPUID_ENTRIES && found == NULL; i++)
+			if ((table[i].flags & SOCLE_CPUID_VALID) && table[i].leaf == leaf &&
+			    table[i].subleaf == subleaf)
+				found = &table[i];
+	}
+	regs->rax = found != NULL ? found->eax : 0;
+	regs->rbx = found != NULL ? found->ebx : 0;
+	regs->rcx = found != NULL ? found->ecx : 0;
+	regs->rdx = found != NULL ? found->edx : 0;
+	if (leaf == LEAF_FEATURES && found != NULL &&
+	    (arch->vcpu_read(vcpu, VCPU_CR4) & CR4_OSXSAVE))
+		regs->rcx |= ECX_1_OSXSAVE;
 }

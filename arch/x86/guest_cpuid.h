@@ -8,4 +8,7 @@
 /* Answers a CPUID exit in the vCPU's registers: the handler of SOCLE_EXIT_CPUID. */
 void guest_cpuid(struct vcpu *vcpu);
 
+/* Answers a guest's CPUID exit from the table in its area. */
+void guest_cpuid_table(struct vcpu *vcpu);
+
 #endif

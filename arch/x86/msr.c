@@ -38,6 +38,17 @@ bool msr_efer_valid(uint64_t efer, uint64_t cr0, uint64_t value)
 	return !((cr0 & CR0_PG) && ((efer ^ value) & EFER_LME));
 }
 
+bool msr_pat_valid(uint64_t value)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t type = value >> 8 * i & 0xff;
+
+		if (type > 7 || type == 2 || type == 3)
+			return false;
+	}
+	return true;
+}
+
 bool msr_apic_base_write(uint64_t value)
 {
 	uint64_t old = rdmsr(MSR_APIC_BASE);

@@ -11,6 +11,9 @@
  */
 bool msr_efer_valid(uint64_t efer, uint64_t cr0, uint64_t value);
 
+/* True if all eight entries of a PAT value are memory types (SDM volume 3, section 12.12.2). */
+bool msr_pat_valid(uint64_t value);
+
 /*
  * Writes IA32_APIC_BASE of this CPU for the service VM. The APIC stays where it is: moved over the
  * hypervisor's memory, it would take that memory's place. False: refused, or an invalid change of

@@ -18,6 +18,11 @@ _Static_assert(offsetof(struct vcpu_registers, rdi) == 48, "registers.inc");
 _Static_assert(offsetof(struct vcpu_registers, r8) == 56, "registers.inc");
 _Static_assert(offsetof(struct vcpu_registers, r15) == 112, "registers.inc");
 
+struct vcpu;
+
+/* Acts on an exit. vcpu is not NULL and has just been left by this CPU. */
+typedef void (*vcpu_handler)(struct vcpu *vcpu);
+
 /*
  * What happened, beside the reason, in words that both vendors share. A vendor's cpu_run() fills
  * what the reason needs; the handler acts on it.
@@ -32,7 +37,8 @@ struct vcpu_exit {
 };
 
 struct vcpu {
-	struct vcpu_registers regs;
+	struct vcpu_registers *regs;  /* a guest's are in its area */
+	const vcpu_handler *handlers; /* by enum socle_exit_reason */
 	struct vcpu_exit exit;
 	struct cpu *cpu; /* the physical CPU that it runs on */
 	void *control;	 /* the VMCB or VMCS, and its host-physical address */
@@ -40,10 +46,23 @@ struct vcpu {
 	bool launched;	  /* VT-x: VMRESUME, not VMLAUNCH */
 	bool nmi_pending; /* an NMI waits to be delivered */
 	uint64_t exits[SOCLE_EXIT_COUNT];
-};
 
-/* Acts on an exit. vcpu is not NULL and has just been left by this CPU. */
-typedef void (*vcpu_handler)(struct vcpu *vcpu);
+	/* Guests' only. */
+	struct domain *domain;
+	struct socle_vcpu_area *area; /* shared with the VMM */
+	void *fpu;		      /* XSAVE area */
+	uint64_t xcr0;
+	uint64_t tsc_offset;
+	bool requests; /* the local APIC's image may hold interrupt requests */
+	uint64_t dr[4];
+	bool uses_debug;      /* of debug registers: guest_debug.h */
+	struct cpu *last_cpu; /* on which it ran last */
+	uint64_t cr2, dr6;    /* VT-x: what no VMCS holds, while it does not run */
+	uint64_t switched[5]; /* vmx_guest.c's registers; also the service VM's, while a guest runs */
+	uint32_t number;      /* in its domain */
+	uint32_t running;     /* atomic: a CPU runs it */
+	uint32_t kicked;      /* atomic: its next run ends at once */
+};
 
 /* The state that common code asks a vendor for. */
 enum vcpu_register {

@@ -11,6 +11,8 @@
 #define CR0_ET (1ull << 4)
 #define CR0_NE (1ull << 5)
 #define CR0_WP (1ull << 16)
+#define CR0_NW (1ull << 29)
+#define CR0_CD (1ull << 30)
 #define CR0_PG (1ull << 31)
 
 #define CR4_PAE	    (1ull << 5)
@@ -84,6 +86,10 @@ enum memory_type {
 #define BOOT_SELECTOR_DATA 0x18
 
 #define DR6_BS (1ull << 14)
+
+/* Error codes that name a descriptor (SDM volume 3, section 6.13). */
+#define ERROR_CODE_EXT (1u << 0)
+#define ERROR_CODE_IDT (1u << 1)
 
 #define VECTOR_DB  1
 #define VECTOR_UD  6

@@ -6,7 +6,7 @@
 
 #define POOL_DEFAULT_MIB  512
 #define POOL_MIN_MIB	  2
-#define POOL_MAX_MIB	  (16 << 20)
+#define POOL_MAX_MIB	  (HV_POOL_MAX_BYTES >> 20)
 #define SERIAL_DEFAULT	  0x3f8
 #define LOG_LEVEL_DEFAULT 2
 #define SHOWN_BYTES	  40 /* of a wrong key or value in a message */

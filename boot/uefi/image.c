@@ -65,7 +65,9 @@ static uint64_t arena_pages(const struct loader *loader, uint32_t cpus)
 
 	if (!loader->pages_1g)
 		tables += limit / GIB(1);
-	tables += loader->config.pool_bytes / GIB(1) + 2;
+	/* For the pool: a second-level and an own table for each GiB, the owners of its frames. */
+	tables += 2 * (loader->config.pool_bytes / GIB(1) + 2);
+	tables += loader->config.pool_bytes / LARGE_PAGE_BYTES * 4 / PAGE_BYTES + 1;
 	return tables + SPLIT_PAGES + 2 * (uint64_t)cpus;
 }
 

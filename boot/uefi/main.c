@@ -126,6 +126,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *table)
 	       (unsigned long long)loader.hypervisor.at);
 
 	get_entropy((uint8_t *)&loader.boot->root_key, sizeof(loader.boot->root_key));
+	get_entropy(loader.boot->seed, sizeof(loader.boot->seed));
 	get_entropy(loader.seed, sizeof(loader.seed));
 	prepare_kernel(&loader);
 	prepare_acpi(&loader);

@@ -2,7 +2,7 @@
 #include <string.h>
 #include <x86intrin.h>
 
-#include "fake_hypervisor.h"
+#include "fake_domains.h"
 
 #define FAKE_TSC_HZ 1000000000ull
 
@@ -69,10 +69,12 @@ static int64_t fake_stats(const uint64_t argument[4], struct socle_reply *reply)
 static int64_t fake_dispatch(uint64_t call, const struct socle_key *key, const uint64_t argument[4],
 			     struct socle_reply *reply)
 {
-	if (memcmp(key, &fake.key, sizeof(*key)) != 0)
-		return SOCLE_ERROR_KEY;
 	if ((int64_t)call == fake.fail_call)
 		return fake.fail_result;
+	if (call >= SOCLE_CALL_DOMAIN_CREATE && call < SOCLE_CALL_COUNT)
+		return fake_domains_call(call, key, argument, reply);
+	if (memcmp(key, &fake.key, sizeof(*key)) != 0)
+		return SOCLE_ERROR_KEY;
 	switch (call) {
 	case SOCLE_CALL_INFO:
 		return fake_info(argument, reply);
@@ -106,6 +108,7 @@ static int64_t fake_call(uint64_t call, const struct socle_key *key, const uint6
 
 struct socle_handle fake_start(enum socle_vendor vendor)
 {
+	fake_domains_start();
 	fake = (struct fake_hypervisor){
 		.key = {{0x1111222233334444, 0x5555666677778888}},
 		.general = {.abi_version = SOCLE_ABI_VERSION,
@@ -116,7 +119,7 @@ struct socle_handle fake_start(enum socle_vendor vendor)
 			    .cpus_found = FAKE_CPUS + 1,
 			    .tsc_hz = FAKE_TSC_HZ,
 			    .boot_tsc = __rdtsc() - 5 * FAKE_TSC_HZ},
-		.memory = {.pool_base = 0x123456789000,
+		.memory = {.pool_base = 0x123456800000,
 			   .pool_bytes = FAKE_POOL_BYTES,
 			   .pool_free_bytes = FAKE_POOL_BYTES - 12345,
 			   .hypervisor_base = 0x3f000000,

@@ -5,6 +5,8 @@
 #include "fake_hypervisor.h"
 #include "unit.h"
 
+TCase *domain_case(void); /* test_libsocle_domain.c */
+
 static struct socle_handle handle;
 
 static void start(void)
@@ -154,10 +156,14 @@ END_TEST
 START_TEST(reason_names)
 {
 	static const char *const expected[SOCLE_EXIT_COUNT] = {
-		"cpuid",     "hypercall", "xsetbv",	"msr_read",	 "msr_write",
-		"npf",	     "nmi",	  "nmi_window", "init",		 "sipi",
-		"cr_access", "invd",	  "refused",	"shutdown",	 "interrupt",
-		"exception", "hlt",	  "io",		"entry_failure", "other",
+		"cpuid",	 "hypercall",  "xsetbv",
+		"msr_read",	 "msr_write",  "npf",
+		"nmi",		 "nmi_window", "init",
+		"sipi",		 "cr_access",  "invd",
+		"refused",	 "shutdown",   "interrupt",
+		"exception",	 "hlt",	       "io",
+		"entry_failure", "other",      "interrupt_window",
+		"eoi",		 "ipi",	       "wake",
 	};
 
 	for (unsigned int i = 0; i < SOCLE_EXIT_COUNT; i++) {
@@ -206,5 +212,6 @@ Suite *unit_suite(void)
 	tcase_add_test(names, reason_names);
 	tcase_add_test(names, other_names);
 	suite_add_tcase(suite, names);
+	suite_add_tcase(suite, domain_case());
 	return suite;
 }

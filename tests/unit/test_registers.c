@@ -13,6 +13,41 @@
 #include "hv/memory.h"
 #include "unit.h"
 
+/* Guests' registers: the functions that the vendors' are to ask. */
+static unsigned guest_reads, guest_writes;
+
+bool svm_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	(void)vcpu;
+	(void)msr;
+	*value = 0x77;
+	guest_reads++;
+	return true;
+}
+
+bool svm_guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	(void)vcpu;
+	(void)msr;
+	(void)value;
+	guest_writes++;
+	return true;
+}
+
+/* Declared here too: not every vendor has guests. */
+bool vmx_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+bool vmx_guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+
+bool vmx_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	return svm_guest_msr_read(vcpu, msr, value);
+}
+
+bool vmx_guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	return svm_guest_msr_write(vcpu, msr, value);
+}
+
 START_TEST(xcr0_combinations)
 {
 	const uint64_t all = 0x602e7; /* x87, SSE, AVX, AVX-512, PKRU, AMX */
@@ -326,6 +361,23 @@ START_TEST(vmx_enough)
 	/* nothing is changed by looking, and an unlocked FEATURE_CONTROL is no obstacle */
 	fake_msr(MSR_FEATURE_CONTROL, 0);
 	ck_assert_ptr_null(checked());
+}
+END_TEST
+
+/* A guest's vCPU never reaches the service VM's registers, not even those that it may have. */
+START_TEST(guests_have_their_own)
+{
+	struct vcpu vcpu = {.domain = (struct domain *)&vcpu};
+	uint64_t value;
+
+	identity();
+	for (uint32_t msr = 0; msr < 0x2000; msr++) {
+		ck_assert(svm_msr_read(&vcpu, msr, &value));
+		ck_assert_uint_eq(value, 0x77);
+		ck_assert(svm_msr_write(&vcpu, msr, 0));
+	}
+	ck_assert_uint_eq(guest_reads, 0x2000);
+	ck_assert_uint_eq(guest_writes, 0x2000);
 	ck_assert_uint_eq(fake_msr_writes(), 0);
 }
 END_TEST
@@ -384,6 +436,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, vmx_enough);
 	tcase_add_loop_test(tests, vmx_too_little, 0, 12);
 	tcase_add_test(tests, vmx_none);
+
+	tcase_add_test(tests, guests_have_their_own);
 	suite_add_tcase(suite, tests);
 	return suite;
 }

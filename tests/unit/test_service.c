@@ -3,11 +3,12 @@
 #include <string.h>
 
 #include "arch/fake/fake_cpu.h"
+#include "arch/fake/fake_machine.h"
 #include "arch/x86/guest_cpuid.h"
 #include "hv/cpus.h"
 #include "hv/hypercall.h"
 #include "hv/log.h"
-#include "hv/memory.h"
+#include "hv/pool.h"
 #include "hv/service.h"
 #include "unit.h"
 
@@ -38,8 +39,11 @@ static void start(void)
 		cpu[i].index = i;
 		cpu[i].apic_id = 4 * i;
 		cpu[i].service.cpu = &cpu[i];
+		cpu[i].service.regs = &cpu[i].service_regs;
 		cpus_add(&cpu[i]);
 	}
+	fake_machine_start(&boot);
+	pool_init(&boot);
 	hypercall_init(&boot, SOCLE_FEATURE_ASID | SOCLE_FEATURE_NEXT_RIP);
 	vcpu = &cpu[1].service;
 }
@@ -58,22 +62,22 @@ static struct vcpu_registers all_different(void)
 /* A hypercall from ring 3 with the right key. Gives RAX. */
 static int64_t call(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
 {
-	vcpu->regs = all_different();
-	vcpu->regs.rax = number;
-	vcpu->regs.rdi = KEY_LOW;
-	vcpu->regs.rsi = KEY_HIGH;
-	vcpu->regs.rdx = a0;
-	vcpu->regs.r10 = a1;
-	vcpu->regs.r8 = a2;
-	vcpu->regs.r9 = a3;
+	*vcpu->regs = all_different();
+	vcpu->regs->rax = number;
+	vcpu->regs->rdi = KEY_LOW;
+	vcpu->regs->rsi = KEY_HIGH;
+	vcpu->regs->rdx = a0;
+	vcpu->regs->r10 = a1;
+	vcpu->regs->r8 = a2;
+	vcpu->regs->r9 = a3;
 	vcpu->exit.cpl = 3;
 	hypercall(vcpu);
-	return (int64_t)vcpu->regs.rax;
+	return (int64_t)vcpu->regs->rax;
 }
 
 static struct socle_reply reply(void)
 {
-	const struct vcpu_registers *r = &vcpu->regs;
+	const struct vcpu_registers *r = vcpu->regs;
 
 	return (struct socle_reply){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}};
 }
@@ -82,7 +86,7 @@ static struct socle_reply reply(void)
 static void check_preserved(void)
 {
 	struct vcpu_registers expected = all_different();
-	const struct vcpu_registers *r = &vcpu->regs;
+	const struct vcpu_registers *r = vcpu->regs;
 
 	ck_assert_uint_eq(r->rbx, expected.rbx);
 	ck_assert_uint_eq(r->rcx, expected.rcx);
@@ -100,18 +104,18 @@ static void check_error(int64_t result, int64_t error, uint64_t a0, uint64_t a1,
 {
 	ck_assert_int_eq(result, error);
 	check_preserved();
-	ck_assert_uint_eq(vcpu->regs.rdx, a0);
-	ck_assert_uint_eq(vcpu->regs.r10, a1);
-	ck_assert_uint_eq(vcpu->regs.r8, a2);
-	ck_assert_uint_eq(vcpu->regs.r9, a3);
+	ck_assert_uint_eq(vcpu->regs->rdx, a0);
+	ck_assert_uint_eq(vcpu->regs->r10, a1);
+	ck_assert_uint_eq(vcpu->regs->r8, a2);
+	ck_assert_uint_eq(vcpu->regs->r9, a3);
 }
 
 static void refused(int64_t error, uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2,
 		    uint64_t a3)
 {
 	check_error(call(number, a0, a1, a2, a3), error, a0, a1, a2, a3);
-	ck_assert_uint_eq(vcpu->regs.rdi, KEY_LOW);
-	ck_assert_uint_eq(vcpu->regs.rsi, KEY_HIGH);
+	ck_assert_uint_eq(vcpu->regs->rdi, KEY_LOW);
+	ck_assert_uint_eq(vcpu->regs->rsi, KEY_HIGH);
 }
 
 START_TEST(poke)
@@ -245,15 +249,15 @@ START_TEST(wrong_key)
 
 	for (unsigned bit = 0; bit < 128; bit++) {
 		for (uint64_t number = 0; number < 256; number += bit < 2 ? 1 : 85) {
-			vcpu->regs = all_different();
-			vcpu->regs.rax = number;
-			vcpu->regs.rdi = KEY_LOW ^ (bit < 64 ? 1ull << bit : 0);
-			vcpu->regs.rsi = KEY_HIGH ^ (bit >= 64 ? 1ull << (bit - 64) : 0);
+			*vcpu->regs = all_different();
+			vcpu->regs->rax = number;
+			vcpu->regs->rdi = KEY_LOW ^ (bit < 64 ? 1ull << bit : 0);
+			vcpu->regs->rsi = KEY_HIGH ^ (bit >= 64 ? 1ull << (bit - 64) : 0);
 			vcpu->exit.cpl = 3;
 			hypercall(vcpu);
-			ck_assert_int_eq((int64_t)vcpu->regs.rax, SOCLE_ERROR_KEY);
+			ck_assert_int_eq((int64_t)vcpu->regs->rax, SOCLE_ERROR_KEY);
 			check_preserved();
-			ck_assert_uint_eq(vcpu->regs.rdx, all_different().rdx);
+			ck_assert_uint_eq(vcpu->regs->rdx, all_different().rdx);
 			ck_assert_uint_eq(cpu[1].hypercalls_denied, ++denied);
 		}
 	}
@@ -267,13 +271,13 @@ END_TEST
 START_TEST(wrong_ring)
 {
 	for (uint32_t cpl = 0; cpl < 3; cpl++) {
-		vcpu->regs = all_different();
-		vcpu->regs.rax = SOCLE_CALL_POKE;
-		vcpu->regs.rdi = KEY_LOW;
-		vcpu->regs.rsi = KEY_HIGH;
+		*vcpu->regs = all_different();
+		vcpu->regs->rax = SOCLE_CALL_POKE;
+		vcpu->regs->rdi = KEY_LOW;
+		vcpu->regs->rsi = KEY_HIGH;
 		vcpu->exit.cpl = cpl;
 		hypercall(vcpu);
-		ck_assert_int_eq((int64_t)vcpu->regs.rax, SOCLE_ERROR_RING);
+		ck_assert_int_eq((int64_t)vcpu->regs->rax, SOCLE_ERROR_RING);
 		check_preserved();
 	}
 	ck_assert_uint_eq(cpu[1].hypercalls_denied, 3);
@@ -282,16 +286,16 @@ END_TEST
 
 static struct cpuid_result guest(uint32_t leaf, uint32_t subleaf)
 {
-	vcpu->regs = all_different();
-	vcpu->regs.rax = leaf | 0xffffffff00000000ull;
-	vcpu->regs.rcx = subleaf | 0xffffffff00000000ull;
+	*vcpu->regs = all_different();
+	vcpu->regs->rax = leaf | 0xffffffff00000000ull;
+	vcpu->regs->rcx = subleaf | 0xffffffff00000000ull;
 	guest_cpuid(vcpu);
 	/* the upper halves are cleared, as the instruction does */
-	ck_assert_uint_eq((vcpu->regs.rax | vcpu->regs.rbx | vcpu->regs.rcx | vcpu->regs.rdx) >> 32,
-			  0);
-	ck_assert_uint_eq(vcpu->regs.rsi, all_different().rsi);
-	return (struct cpuid_result){(uint32_t)vcpu->regs.rax, (uint32_t)vcpu->regs.rbx,
-				     (uint32_t)vcpu->regs.rcx, (uint32_t)vcpu->regs.rdx};
+	ck_assert_uint_eq(
+		(vcpu->regs->rax | vcpu->regs->rbx | vcpu->regs->rcx | vcpu->regs->rdx) >> 32, 0);
+	ck_assert_uint_eq(vcpu->regs->rsi, all_different().rsi);
+	return (struct cpuid_result){(uint32_t)vcpu->regs->rax, (uint32_t)vcpu->regs->rbx,
+				     (uint32_t)vcpu->regs->rcx, (uint32_t)vcpu->regs->rdx};
 }
 
 static const struct cpuid_result ones = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
@@ -372,42 +376,42 @@ static void check_fault(unsigned count, uint8_t vector)
 START_TEST(msr_exits)
 {
 	fake_vendor_msr_set(0x1122334455667788ull);
-	vcpu->regs = all_different();
-	vcpu->regs.rcx = FAKE_MSR | 0xffffffff00000000ull; /* ECX counts */
+	*vcpu->regs = all_different();
+	vcpu->regs->rcx = FAKE_MSR | 0xffffffff00000000ull; /* ECX counts */
 	exits(SOCLE_EXIT_MSR_READ);
-	ck_assert_uint_eq(vcpu->regs.rax, 0x55667788);
-	ck_assert_uint_eq(vcpu->regs.rdx, 0x11223344);
+	ck_assert_uint_eq(vcpu->regs->rax, 0x55667788);
+	ck_assert_uint_eq(vcpu->regs->rdx, 0x11223344);
 	ck_assert_uint_eq(fake_faults(), 0);
-	vcpu->regs.rax = 0xffffffff89abcdefull;
-	vcpu->regs.rdx = 0xffffffff01234567ull;
+	vcpu->regs->rax = 0xffffffff89abcdefull;
+	vcpu->regs->rdx = 0xffffffff01234567ull;
 	exits(SOCLE_EXIT_MSR_WRITE);
 	ck_assert_uint_eq(fake_vendor_msr(), 0x0123456789abcdefull);
 	ck_assert_uint_eq(fake_faults(), 0);
-	vcpu->regs.rcx = FAKE_MSR + 1;
+	vcpu->regs->rcx = FAKE_MSR + 1;
 	exits(SOCLE_EXIT_MSR_WRITE);
 	check_fault(1, VECTOR_GP);
-	vcpu->regs.rax = 5;
+	vcpu->regs->rax = 5;
 	exits(SOCLE_EXIT_MSR_READ);
 	check_fault(2, VECTOR_GP);
-	ck_assert_uint_eq(vcpu->regs.rax, 5);
+	ck_assert_uint_eq(vcpu->regs->rax, 5);
 }
 END_TEST
 
 START_TEST(xsetbv_exits)
 {
 	fake_cpuid(0xd, 0, (struct cpuid_result){.eax = 0xe7});
-	vcpu->regs = all_different();
-	vcpu->regs.rcx = 0xffffffff00000000ull;
-	vcpu->regs.rax = 0xffffffff00000007ull;
-	vcpu->regs.rdx = 0xffffffff00000000ull;
+	*vcpu->regs = all_different();
+	vcpu->regs->rcx = 0xffffffff00000000ull;
+	vcpu->regs->rax = 0xffffffff00000007ull;
+	vcpu->regs->rdx = 0xffffffff00000000ull;
 	exits(SOCLE_EXIT_XSETBV);
 	ck_assert_uint_eq(fake_xcr0(), 7);
 	ck_assert_uint_eq(fake_faults(), 0);
-	vcpu->regs.rax = 0;
+	vcpu->regs->rax = 0;
 	exits(SOCLE_EXIT_XSETBV);
 	check_fault(1, VECTOR_GP);
-	vcpu->regs.rax = 7;
-	vcpu->regs.rdx = 0x80000000;
+	vcpu->regs->rax = 7;
+	vcpu->regs->rdx = 0x80000000;
 	exits(SOCLE_EXIT_XSETBV);
 	check_fault(2, VECTOR_GP);
 	ck_assert_uint_eq(fake_xcr0(), 7);
@@ -416,7 +420,7 @@ END_TEST
 
 START_TEST(other_exits)
 {
-	vcpu->regs = all_different();
+	*vcpu->regs = all_different();
 	exits(SOCLE_EXIT_REFUSED);
 	check_fault(1, VECTOR_UD);
 	exits(SOCLE_EXIT_INVD);
@@ -427,8 +431,8 @@ START_TEST(other_exits)
 	exits(SOCLE_EXIT_INIT);
 	exits(SOCLE_EXIT_SIPI);
 	ck_assert_uint_eq(fake_faults(), 1);
-	ck_assert_mem_eq(&vcpu->regs, &(struct vcpu_registers[]){all_different()}[0],
-			 sizeof(vcpu->regs));
+	ck_assert_mem_eq(vcpu->regs, &(struct vcpu_registers[]){all_different()}[0],
+			 sizeof(*vcpu->regs));
 }
 END_TEST
 
@@ -486,11 +490,11 @@ START_TEST(first_state)
 	boot.service_other_cpu = (struct boot_service_entry){0x4000, 0x5000, 0x6000};
 	service_vcpu_init(&cpu[0], &boot);
 	ck_assert_uint_eq(arch->vcpu_read(&cpu[0].service, VCPU_RIP), 0x1000);
-	ck_assert_uint_eq(cpu[0].service.regs.rsi, 0x3000);
+	ck_assert_uint_eq(cpu[0].service.regs->rsi, 0x3000);
 	ck_assert_ptr_eq(cpu[0].service.cpu, &cpu[0]);
 	service_vcpu_init(&cpu[2], &boot);
 	ck_assert_uint_eq(arch->vcpu_read(&cpu[2].service, VCPU_RIP), 0x4000);
-	ck_assert_uint_eq(cpu[2].service.regs.rsi, 8); /* its APIC id */
+	ck_assert_uint_eq(cpu[2].service.regs->rsi, 8); /* its APIC id */
 }
 END_TEST
 

@@ -113,7 +113,7 @@ START_TEST(info_json)
 	ck_assert_int_eq(integer(info, "abi_version"), SOCLE_ABI_VERSION);
 	ck_assert_int_eq(integer(info, "cpus"), FAKE_CPUS);
 	ck_assert_int_eq(integer(info, "cpus_found"), FAKE_CPUS + 1);
-	ck_assert_int_eq(integer(info, "pool_base"), 0x123456789000);
+	ck_assert_int_eq(integer(info, "pool_base"), 0x123456800000);
 	ck_assert_int_eq(integer(info, "pool_bytes"), FAKE_POOL_BYTES);
 	ck_assert_int_eq(integer(info, "pool_free_bytes"), FAKE_POOL_BYTES - 12345);
 	ck_assert_int_eq(integer(info, "hypervisor_base"), 0x3f000000);
@@ -134,7 +134,7 @@ END_TEST
 START_TEST(info_text)
 {
 	ck_assert_int_eq(line("info"), STATUS_OK);
-	ck_assert_ptr_nonnull(strstr(output, "guest pool at    0x123456789000\n"));
+	ck_assert_ptr_nonnull(strstr(output, "guest pool at    0x123456800000\n"));
 	ck_assert_ptr_nonnull(strstr(output, "hypervisor       16 MiB\n"));
 	ck_assert_ptr_nonnull(strstr(output, "\n  1           2\n"));
 }

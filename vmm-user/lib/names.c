@@ -22,6 +22,10 @@ static const char *const reason_name[] = {
 	[SOCLE_EXIT_IO] = "io",
 	[SOCLE_EXIT_ENTRY_FAILURE] = "entry_failure",
 	[SOCLE_EXIT_OTHER] = "other",
+	[SOCLE_EXIT_INTERRUPT_WINDOW] = "interrupt_window",
+	[SOCLE_EXIT_EOI] = "eoi",
+	[SOCLE_EXIT_IPI] = "ipi",
+	[SOCLE_EXIT_WAKE] = "wake",
 };
 _Static_assert(sizeof(reason_name) / sizeof(reason_name[0]) == SOCLE_EXIT_COUNT,
 	       "every exit reason has a name");
@@ -78,6 +82,16 @@ const char *socle_error_text(int64_t error)
 		return "the hypervisor has no such call";
 	case SOCLE_ERROR_ARGUMENT:
 		return "an argument is out of range";
+	case SOCLE_ERROR_DOMAIN:
+		return "there is no such domain, or it is being destroyed";
+	case SOCLE_ERROR_OWNER:
+		return "a frame is outside the pool, or has another owner than the call needs";
+	case SOCLE_ERROR_MEMORY:
+		return "the domain's donated frames are used up";
+	case SOCLE_ERROR_BUSY:
+		return "the vCPU runs, or exists already";
+	case SOCLE_ERROR_LIMIT:
+		return "no domain or vCPU number is left";
 	case SOCLE_ERROR_REPLY:
 		return "the hypervisor's reply makes no sense";
 	default:

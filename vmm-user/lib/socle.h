@@ -108,6 +108,57 @@ int socle_stats_exits(const struct socle_handle *handle, uint32_t cpu, uint32_t 
 /* The call that does nothing: *out becomes value. */
 int socle_poke(const struct socle_handle *handle, uint64_t value, uint64_t *out);
 
+/* domain.c: domains and their vCPUs ------------------------------------------------------------ */
+
+/* Frames that one SOCLE_CALL_DOMAIN_ASSIGN takes at most. */
+#define SOCLE_ASSIGN_FRAMES 512u
+
+/*
+ * Memory is given as host-physical addresses and bytes; of frames, both are multiples of
+ * SOCLE_FRAME_BYTES. The first five calls want a handle with the root key, the others one with the
+ * domain's. Each gives 0 (or what is said) or enum socle_error.
+ */
+
+/* Makes a domain whose metadata goes into the frame at `donated`; *out has its number and key. */
+int socle_domain_create(const struct socle_handle *handle, uint64_t donated,
+			struct socle_domain_created *out);
+
+/* Gives the hypervisor one more frame for the domain's metadata. */
+int socle_domain_donate(const struct socle_handle *handle, uint32_t domain, uint64_t physical);
+
+/* Makes free frames the domain's. On an error, those before the refused part stay assigned. */
+int socle_domain_assign(const struct socle_handle *handle, uint32_t domain, uint64_t physical,
+			uint64_t bytes);
+
+/*
+ * One bounded step of taking a domain apart: SOCLE_AGAIN while there is more to do, and then 0: all
+ * of its frames are free again, the donated ones scrubbed.
+ */
+int socle_domain_destroy(const struct socle_handle *handle, uint32_t domain);
+
+int socle_domain_info(const struct socle_handle *handle, uint32_t domain,
+		      struct socle_domain_info *out);
+
+/*
+ * Maps [physical, physical + bytes), of frames assigned to the domain, at guest-physical `guest`,
+ * in as many calls as it takes. All are multiples of 4 KiB; access is of enum socle_access. Gives
+ * bytes, or the first error, before which a part may have been mapped.
+ */
+int64_t socle_map(const struct socle_handle *handle, uint32_t domain, uint64_t guest,
+		  uint64_t physical, unsigned int access, uint64_t bytes);
+int64_t socle_unmap(const struct socle_handle *handle, uint32_t domain, uint64_t guest,
+		    uint64_t bytes);
+
+/* Makes vCPU number `vcpu`; area is the host-physical address of its struct socle_vcpu_area. */
+int socle_vcpu_create(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu,
+		      uint64_t area);
+
+/* Runs the vCPU on this CPU until it exits; gives enum socle_exit_reason. */
+int socle_vcpu_run(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu);
+
+/* Ends the vCPU's run with SOCLE_EXIT_INTERRUPT, or its next one if it does not run. */
+int socle_vcpu_kick(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu);
+
 /* log.c: the hypervisor's log ------------------------------------------------------------------ */
 
 /*

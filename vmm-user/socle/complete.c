@@ -7,6 +7,9 @@
 
 #define NAME_BYTES 64
 
+static complete_domains *find_domains;
+static void *find_owner;
+
 struct word {
 	const char *text;
 	size_t length;
@@ -22,6 +25,21 @@ static void offer_verbs(struct completion *completion, const struct word *start)
 {
 	for (int i = 0; verbs[i] != NULL; i++)
 		offer(completion, verbs[i]->name, start);
+}
+
+void complete_set_domains(complete_domains *domains, void *owner)
+{
+	find_domains = domains;
+	find_owner = owner;
+}
+
+static void offer_domains(struct completion *completion, const struct word *start)
+{
+	size_t count =
+		find_domains != NULL ? find_domains(find_owner, completion->name, COMPLETE_MAX) : 0;
+
+	for (size_t i = 0; i < count; i++)
+		offer(completion, completion->name[i], start);
 }
 
 static void offer_options(struct completion *completion, const struct verb *verb,
@@ -97,6 +115,8 @@ void complete(const char *line, size_t cursor, struct completion *completion)
 			last.length -= 2;
 			done -= 2;
 			offer_options(completion, verb, &last);
+		} else if (verb->domains) {
+			offer_domains(completion, &last);
 		}
 	}
 	make_insert(completion, done);

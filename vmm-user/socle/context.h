@@ -24,7 +24,8 @@ struct context {
 	FILE *output;
 	FILE *error;
 	const struct machine *machine;
-	const char *key_path; /* NULL: SOCLE_KEY_PATH */
+	const char *key_path;	 /* NULL: SOCLE_KEY_PATH */
+	const char *socket_path; /* NULL: CLIENT_SOCKET_PATH */
 	struct socle_handle handle;
 	bool opened;	    /* handle is valid */
 	bool leave;	    /* "exit" was given: the shell ends */

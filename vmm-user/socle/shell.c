@@ -9,6 +9,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "complete.h"
 #include "interrupt.h"
 #include "shell.h"
@@ -149,6 +150,13 @@ static unsigned char complete_word(EditLine *line, int key)
 	return CC_REDISPLAY;
 }
 
+_Static_assert(CLIENT_NAME_BYTES == COMPLETE_NAME_BYTES, "one may be filled as the other");
+
+static size_t domain_names(void *context, char name[][COMPLETE_NAME_BYTES], size_t max)
+{
+	return client_domain_names(context, name, max);
+}
+
 /*
  * An init that is a shell script starts us in its own session with a terminal that belongs to
  * nobody: then Ctrl-C would reach nobody either. Make it ours.
@@ -246,6 +254,7 @@ static enum status run_terminal(struct context *context)
 		context_complain(context, "cannot set up line editing");
 		return STATUS_FAILED;
 	}
+	complete_set_domains(domain_names, context);
 	tcgetattr(STDIN_FILENO, &editor.terminal);
 	fprintf(context->output,
 		"Socle %d.%d.%d. 'help' lists the verbs; '!COMMAND' runs a Linux command.\n",
@@ -261,6 +270,7 @@ static enum status run_terminal(struct context *context)
 		fprintf(context->output,
 			"\nLeaving the shell; 'poweroff' switches the machine off.\n");
 	fflush(context->output);
+	complete_set_domains(NULL, NULL);
 	editor_close(&editor);
 	return context->status;
 }

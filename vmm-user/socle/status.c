@@ -12,6 +12,8 @@ const struct status_text status_texts[] = {
 	{STATUS_REFUSED, "the hypervisor refused the call"},
 	{STATUS_ABI, "the hypervisor speaks another version of the ABI"},
 	{STATUS_DAMAGED, "the hypervisor's key table is damaged"},
+	{STATUS_NO_DAEMON, "socled does not answer"},
+	{STATUS_CONFIG, "the domain's configuration is wrong"},
 	{STATUS_UNKNOWN_VERB, "no such verb"},
 	{STATUS_INTERRUPTED, "interrupted by Ctrl-C"},
 	{STATUS_OK, NULL},

@@ -40,6 +40,7 @@ struct verb {
 	const char *details;			   /* more text for "help VERB", or NULL */
 	const struct verb_option *options;	   /* ended by a NULL name; NULL: none */
 	int operands_max;			   /* -1: any number */
+	bool domains;				   /* the operands are domains: for completion */
 	enum status (*run)(struct context *context, const struct arguments *arguments);
 };
 
@@ -86,6 +87,16 @@ enum status verb_unknown(struct context *context, const char *name);
 /* Prints a verb's usage, options and details on context->output. */
 void verb_print_help(struct context *context, const struct verb *verb);
 
+extern const struct verb verb_create;
+extern const struct verb verb_list;
+extern const struct verb verb_console;
+extern const struct verb verb_pause;
+extern const struct verb verb_unpause;
+extern const struct verb verb_shutdown;
+extern const struct verb verb_destroy;
+extern const struct verb verb_domid;
+extern const struct verb verb_domname;
+extern const struct verb verb_domlog;
 extern const struct verb verb_info;
 extern const struct verb verb_stat;
 extern const struct verb verb_dmesg;

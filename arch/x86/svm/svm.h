@@ -4,6 +4,8 @@
 #define ARCH_X86_SVM_SVM_H
 
 #include "arch/x86/arch.h"
+#include "arch/x86/guest_debug.h"
+#include "arch/x86/guest_fpu.h"
 #include "arch/x86/svm/vmcb.h"
 
 static inline struct vmcb *vmcb_of(struct vcpu *vcpu)
@@ -23,12 +25,39 @@ uint64_t svm_cpu_features(void);
 void svm_cpu_nmi(struct cpu *cpu);
 void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 		      const struct boot_service_entry *entry, const struct ept *memory);
-_Noreturn void svm_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT]);
+_Noreturn void svm_cpu_run(struct cpu *cpu);
+void svm_cpu_flush(struct cpu *cpu);
 void svm_vcpu_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code);
 uint64_t svm_vcpu_read(struct vcpu *vcpu, enum vcpu_register which);
 bool svm_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool svm_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 void svm_vcpu_dump(struct vcpu *vcpu);
+
+bool svm_guest_init(struct vcpu *vcpu, const struct ept *memory);
+void svm_guest_load(struct vcpu *vcpu, uint64_t load);
+void svm_guest_leave(struct vcpu *vcpu);
+void svm_guest_save_system(struct vcpu *vcpu);
+bool svm_guest_event(struct vcpu *vcpu, uint64_t event);
+bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector);
+
+/* svm_msr_read() and svm_msr_write() for guests. */
+bool svm_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+bool svm_guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+/* WRMSR of EFER, the same for all VMs. */
+bool svm_efer_write(struct vcpu *vcpu, uint64_t value);
+/* Fills the guests' permission maps. Boot CPU, once. */
+void svm_guest_maps_init(void);
+
+/* VMSAVE and VMLOAD: FS, GS, TR, LDTR, KERNEL_GS_BASE, the SYSCALL and SYSENTER registers. */
+static inline void svm_vmsave(uint64_t vmcb_pa)
+{
+	__asm__ volatile("vmsave %%rax" : : "a"(vmcb_pa) : "memory");
+}
+
+static inline void svm_vmload(uint64_t vmcb_pa)
+{
+	__asm__ volatile("vmload %%rax" : : "a"(vmcb_pa) : "memory");
+}
 
 /* Host-physical address of the service VM's MSR permission map; builds it on the first call. */
 hpa_t svm_msr_map(void);

@@ -52,6 +52,8 @@ hpa_t svm_msr_map(void)
 
 bool svm_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
+	if (vcpu->domain != NULL)
+		return svm_guest_msr_read(vcpu, msr, value);
 	switch (msr) {
 	case MSR_EFER:
 		*value = vmcb_of(vcpu)->efer & ~EFER_SVME;
@@ -64,18 +66,25 @@ bool svm_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 	}
 }
 
-bool svm_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+bool svm_efer_write(struct vcpu *vcpu, uint64_t value)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
+	if (!msr_efer_valid(vmcb->efer, vmcb->cr0, value))
+		return false;
+	vmcb->efer = (value & ~EFER_LMA) | EFER_SVME | (vmcb->efer & EFER_LMA);
+	vmcb->clean &= ~CLEAN_CR_EFER;
+	vmcb->tlb_control = TLB_CONTROL_FLUSH; /* NXE may have changed */
+	return true;
+}
+
+bool svm_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	if (vcpu->domain != NULL)
+		return svm_guest_msr_write(vcpu, msr, value);
 	switch (msr) {
 	case MSR_EFER:
-		if (!msr_efer_valid(vmcb->efer, vmcb->cr0, value))
-			return false;
-		vmcb->efer = (value & ~EFER_LMA) | EFER_SVME | (vmcb->efer & EFER_LMA);
-		vmcb->clean &= ~CLEAN_CR_EFER;
-		vmcb->tlb_control = TLB_CONTROL_FLUSH; /* NXE may have changed */
-		return true;
+		return svm_efer_write(vcpu, value);
 	case MSR_APIC_BASE:
 		return msr_apic_base_write(value);
 	case MSR_SYSCFG:

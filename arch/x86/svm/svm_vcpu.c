@@ -52,7 +52,7 @@ void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 	vmcb->rflags = RFLAGS_FIXED;
 	vmcb->rsp = entry->rsp;
 	vmcb->rip = entry->rip;
-	vcpu->regs.rsi = entry->rsi;
+	vcpu->regs->rsi = entry->rsi;
 }
 
 /*
@@ -74,13 +74,15 @@ static inline void complete_instruction(struct vcpu *vcpu, unsigned length)
 	}
 }
 
-/* An NMI is still pending when its exit is taken: fetch it, and hand it on. */
+/* An NMI is still pending when its exit is taken: fetch it. The machine's are the service VM's. */
 static void fetch_nmi(struct vcpu *vcpu)
 {
+	struct cpu *cpu = vcpu->cpu;
+
 	svm_take_pending();
-	if (vcpu->cpu->nmi_pending) {
-		vcpu->cpu->nmi_pending = false;
-		vcpu->nmi_pending = true;
+	if (cpu->nmi_pending) {
+		cpu->nmi_pending = false;
+		cpu->service.nmi_pending = true;
 	}
 }
 
@@ -116,7 +118,8 @@ static enum socle_exit_reason decode_violation(struct vcpu *vcpu)
 
 	vcpu->exit.address = gpa(vmcb->exitinfo2);
 	vcpu->exit.write = (vmcb->exitinfo1 & NPF_WRITE) != 0;
-	if (!(event & EVENT_VALID))
+	/* A guest's VMM may mend it: svm_guest_leave() gives it the event to raise again. */
+	if (!(event & EVENT_VALID) || vcpu->domain != NULL)
 		return SOCLE_EXIT_SECOND_LEVEL;
 	if (type == EVENT_EXCEPTION && (event & EVENT_VECTOR) < 32)
 		return SOCLE_EXIT_SHUTDOWN;
@@ -138,6 +141,19 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	switch ((uint32_t)vmcb->exitcode) {
 	case VMEXIT_NPF:
 		return decode_violation(vcpu);
+	case VMEXIT_READ_DR0 ... VMEXIT_WRITE_DR15: /* the access is made again, to its own */
+		guest_debug_begin(vcpu);
+		vmcb->intercept_dr = 0;
+		vmcb->clean &= ~CLEAN_INTERCEPT;
+		return SOCLE_EXIT_CR_ACCESS;
+	case VMEXIT_INTR:
+	case VMEXIT_SMI:
+		return SOCLE_EXIT_INTERRUPT;
+	case VMEXIT_VINTR:
+		vmcb->v_intr &= ~V_IRQ;
+		vmcb->intercept3 &= ~INTERCEPT_VINTR;
+		vmcb->clean &= ~(CLEAN_INTERCEPT | CLEAN_TPR);
+		return SOCLE_EXIT_INTERRUPT_WINDOW;
 	case VMEXIT_NMI:
 		fetch_nmi(vcpu);
 		return SOCLE_EXIT_NMI;
@@ -155,10 +171,30 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	case VMEXIT_INVLPGA:
 	case VMEXIT_VMRUN:
 	case VMEXIT_VMLOAD ... VMEXIT_SKINIT:
+	case VMEXIT_RSM:
+	case VMEXIT_RDPMC:
+	case VMEXIT_MONITOR ... VMEXIT_MWAIT_ARMED:
 		return SOCLE_EXIT_REFUSED;
 	default:
 		return SOCLE_EXIT_OTHER;
 	}
+}
+
+/* A port access; one that is not a string instruction's counts as done. */
+static inline void decode_io(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+	uint32_t info = (uint32_t)vmcb->exitinfo1;
+
+	vcpu->exit.rip = vmcb->rip;
+	vcpu->exit.information =
+		IOIO_PORT(info) | IOIO_BYTES(info) << 16 | (info & IOIO_IN ? SOCLE_IO_IN : 0);
+	if (__builtin_expect((info & (IOIO_STRING | IOIO_REP)) != 0, false))
+		vcpu->exit.information |= (info & IOIO_STRING ? SOCLE_IO_STRING : 0) |
+					  (info & IOIO_REP ? SOCLE_IO_REP : 0);
+	else
+		vmcb->rip = vmcb->exitinfo2;
+	vmcb->interrupt_shadow = 0;
 }
 
 /* Says in common words why the vCPU was left. */
@@ -176,11 +212,23 @@ static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu)
 		complete_instruction(vcpu, LENGTH_CPUID);
 		return SOCLE_EXIT_CPUID;
 	}
+	if (code == VMEXIT_IOIO) {
+		decode_io(vcpu);
+		return SOCLE_EXIT_IO;
+	}
+	if (code == VMEXIT_HLT) {
+		complete_instruction(vcpu, LENGTH_HLT);
+		return SOCLE_EXIT_HLT;
+	}
 	if (code == VMEXIT_MSR) {
 		complete_instruction(vcpu, LENGTH_MSR);
 		return vmcb->exitinfo1 & 1 ? SOCLE_EXIT_MSR_WRITE : SOCLE_EXIT_MSR_READ;
 	}
-	if (code == VMEXIT_INVD) {
+	if (code == VMEXIT_XSETBV) {
+		complete_instruction(vcpu, LENGTH_XSETBV);
+		return SOCLE_EXIT_XSETBV;
+	}
+	if (code == VMEXIT_INVD || code == VMEXIT_WBINVD) {
 		complete_instruction(vcpu, LENGTH_INVD);
 		return SOCLE_EXIT_INVD;
 	}
@@ -190,7 +238,7 @@ static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu)
 /* The call goes to svm_world.asm, which keeps RSP and RBP only: nothing is saved for nobody. */
 static inline void world_switch(struct vcpu *vcpu)
 {
-	struct vcpu_registers *regs = &vcpu->regs;
+	struct vcpu_registers *regs = vcpu->regs;
 	uint64_t vmcb_pa = vcpu->control_pa.v;
 
 	__asm__ volatile("call svm_world_switch"
@@ -200,10 +248,13 @@ static inline void world_switch(struct vcpu *vcpu)
 			   "r14", "r15", "cc", "memory");
 }
 
-_Noreturn void svm_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT])
+_Noreturn void svm_cpu_run(struct cpu *cpu)
 {
 	uint64_t left = rdtsc();
 
+	/* Guests are left at interrupts only if the hypervisor's IF is 1; GIF holds them off here.
+	 */
+	__asm__ volatile("sti");
 	for (;;) {
 		struct vcpu *vcpu = cpu->current;
 		struct vmcb *vmcb = vmcb_of(vcpu);
@@ -211,18 +262,18 @@ _Noreturn void svm_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EX
 
 		if (__builtin_expect(vcpu->nmi_pending, false))
 			deliver_nmi(vcpu);
-		vmcb->rax = vcpu->regs.rax;
+		vmcb->rax = vcpu->regs->rax;
 		cpu->hypervisor_cycles += rdtsc() - left;
 		world_switch(vcpu);
 		left = rdtsc();
 		vcpu = cpu->current;
 		vmcb = vmcb_of(vcpu);
-		vcpu->regs.rax = vmcb->rax;
+		vcpu->regs->rax = vmcb->rax;
 		vmcb->tlb_control = TLB_CONTROL_NONE;
 		vmcb->clean = CLEAN_ALL;
 		reason = decode_exit(vcpu);
 		vcpu->exits[reason]++;
-		handlers[reason](vcpu);
+		vcpu->handlers[reason](vcpu);
 	}
 }
 

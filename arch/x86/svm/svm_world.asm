@@ -52,9 +52,11 @@ svm_world_switch:
 ; Lets a held-back NMI, or the #SX that an INIT became, reach its handler. Interrupts stay off.
 global svm_take_pending
 svm_take_pending:
+        cli                             ; IF is set in the hypervisor, for exits by INTR: GIF guards it
         stgi
         nop
         clgi
+        sti
         ret
 
 ; void svm_clear_gif(void)

@@ -5,18 +5,27 @@
 
 #include "hv/types.h"
 
+/* Intercepts of debug registers: all reads and writes. */
+#define INTERCEPT_DR_ALL 0xffffffffu
+
 /* Intercept words 3, 4 (offsets 0x00c, 0x010). */
-#define INTERCEPT_INTR	   (1u << 0)
-#define INTERCEPT_NMI	   (1u << 1)
-#define INTERCEPT_INIT	   (1u << 3)
-#define INTERCEPT_CPUID	   (1u << 18)
-#define INTERCEPT_IRET	   (1u << 20)
-#define INTERCEPT_INVD	   (1u << 22)
-#define INTERCEPT_HLT	   (1u << 24)
-#define INTERCEPT_INVLPGA  (1u << 26)
-#define INTERCEPT_IO	   (1u << 27)
-#define INTERCEPT_MSR	   (1u << 28)
-#define INTERCEPT_SHUTDOWN (1u << 31)
+#define INTERCEPT_INTR	      (1u << 0)
+#define INTERCEPT_NMI	      (1u << 1)
+#define INTERCEPT_SMI	      (1u << 2)
+#define INTERCEPT_INIT	      (1u << 3)
+#define INTERCEPT_VINTR	      (1u << 4)
+#define INTERCEPT_RDPMC	      (1u << 15)
+#define INTERCEPT_CPUID	      (1u << 18)
+#define INTERCEPT_IRET	      (1u << 20)
+#define INTERCEPT_RSM	      (1u << 19)
+#define INTERCEPT_INVD	      (1u << 22)
+#define INTERCEPT_HLT	      (1u << 24)
+#define INTERCEPT_INVLPGA     (1u << 26)
+#define INTERCEPT_IO	      (1u << 27)
+#define INTERCEPT_MSR	      (1u << 28)
+#define INTERCEPT_TASK_SWITCH (1u << 29)
+#define INTERCEPT_FERR_FREEZE (1u << 30)
+#define INTERCEPT_SHUTDOWN    (1u << 31)
 
 #define INTERCEPT_VMRUN	  (1u << 0)
 #define INTERCEPT_VMMCALL (1u << 1)
@@ -25,11 +34,20 @@
 #define INTERCEPT_STGI	  (1u << 4)
 #define INTERCEPT_CLGI	  (1u << 5)
 #define INTERCEPT_SKINIT  (1u << 6)
+#define INTERCEPT_WBINVD  (1u << 9)
+#define INTERCEPT_MONITOR (1u << 10)
+#define INTERCEPT_MWAIT	  (3u << 11)
+#define INTERCEPT_XSETBV  (1u << 13)
 
 #define TLB_CONTROL_NONE  0
 #define TLB_CONTROL_FLUSH 1 /* all entries of all ASIDs */
 
 #define NP_ENABLE (1ull << 0)
+
+/* v_intr */
+#define V_IRQ	       (1ull << 8)
+#define V_IGN_TPR      (1ull << 20)
+#define V_INTR_MASKING (1ull << 24)
 
 #define EVENT_VALID	 (1ull << 31)
 #define EVENT_VECTOR	 0xffull
@@ -41,31 +59,57 @@
 /* VMCB clean bits (section 15.15.3): set, the processor may use what it has cached. */
 #define CLEAN_ALL	0x00000fffu
 #define CLEAN_INTERCEPT (1u << 0)
+#define CLEAN_TPR	(1u << 3) /* and the rest of v_intr */
+#define CLEAN_NESTED	(1u << 4) /* and g_pat */
 #define CLEAN_CR_EFER	(1u << 5)
 #define CLEAN_DR	(1u << 6)
 
-#define VMEXIT_NMI	0x061
-#define VMEXIT_INIT	0x063
-#define VMEXIT_CPUID	0x072
-#define VMEXIT_IRET	0x074
-#define VMEXIT_INVD	0x076
-#define VMEXIT_INVLPGA	0x07a
-#define VMEXIT_MSR	0x07c
-#define VMEXIT_SHUTDOWN 0x07f
-#define VMEXIT_VMRUN	0x080
-#define VMEXIT_VMMCALL	0x081
-#define VMEXIT_VMLOAD	0x082
-#define VMEXIT_SKINIT	0x086
-#define VMEXIT_NPF	0x400
-#define VMEXIT_INVALID	0xffffffffu /* compare the low 32 bits */
+#define VMEXIT_READ_DR0	   0x020
+#define VMEXIT_WRITE_DR15  0x03f
+#define VMEXIT_INTR	   0x060
+#define VMEXIT_NMI	   0x061
+#define VMEXIT_SMI	   0x062
+#define VMEXIT_INIT	   0x063
+#define VMEXIT_VINTR	   0x064
+#define VMEXIT_RDPMC	   0x06f
+#define VMEXIT_CPUID	   0x072
+#define VMEXIT_RSM	   0x073
+#define VMEXIT_IRET	   0x074
+#define VMEXIT_INVD	   0x076
+#define VMEXIT_INVLPGA	   0x07a
+#define VMEXIT_HLT	   0x078
+#define VMEXIT_IOIO	   0x07b
+#define VMEXIT_MSR	   0x07c
+#define VMEXIT_TASK_SWITCH 0x07d
+#define VMEXIT_SHUTDOWN	   0x07f
+#define VMEXIT_VMRUN	   0x080
+#define VMEXIT_VMMCALL	   0x081
+#define VMEXIT_VMLOAD	   0x082
+#define VMEXIT_SKINIT	   0x086
+#define VMEXIT_WBINVD	   0x089
+#define VMEXIT_MONITOR	   0x08a
+#define VMEXIT_MWAIT	   0x08b
+#define VMEXIT_MWAIT_ARMED 0x08c
+#define VMEXIT_XSETBV	   0x08d
+#define VMEXIT_NPF	   0x400
+#define VMEXIT_INVALID	   0xffffffffu /* compare the low 32 bits */
 
 #define NPF_WRITE (1ull << 1)
 
 /* Lengths without prefixes, for processors that do not save the next RIP. */
-#define LENGTH_CPUID   2
-#define LENGTH_MSR     2
-#define LENGTH_INVD    2
-#define LENGTH_VMMCALL 3
+#define LENGTH_CPUID  2
+#define LENGTH_MSR    2
+#define LENGTH_INVD   2
+#define LENGTH_HLT    1
+#define LENGTH_XSETBV 3
+
+/* EXITINFO1 of VMEXIT_IOIO (section 15.10.2). */
+#define IOIO_IN		 (1u << 0)
+#define IOIO_STRING	 (1u << 2)
+#define IOIO_REP	 (1u << 3)
+#define IOIO_BYTES(info) ((info) >> 4 & 7)
+#define IOIO_PORT(info)	 ((info) >> 16 & 0xffff)
+#define LENGTH_VMMCALL	 3
 
 struct vmcb_segment {
 	uint16_t selector;

@@ -52,6 +52,7 @@
 #define VMCS_EXIT_REASON	      0x4402
 #define VMCS_EXIT_INTERRUPTION_INFO   0x4404
 #define VMCS_IDT_VECTORING_INFO	      0x4408
+#define VMCS_IDT_VECTORING_ERROR_CODE 0x440a
 #define VMCS_EXIT_INSTRUCTION_LENGTH  0x440c
 #define VMCS_GUEST_ES_LIMIT	      0x4800
 #define VMCS_GUEST_GDTR_LIMIT	      0x4810
@@ -62,6 +63,7 @@
 #define VMCS_GUEST_INTERRUPTIBILITY   0x4824
 #define VMCS_GUEST_ACTIVITY	      0x4826
 #define VMCS_GUEST_SYSENTER_CS	      0x482a
+#define VMCS_GUEST_PREEMPTION_TIMER   0x482e
 #define VMCS_HOST_SYSENTER_CS	      0x4c00
 
 /* Natural-width fields. */
@@ -110,17 +112,27 @@ enum vmcs_segment {
 };
 
 /* Pin-based controls (section 25.6.1). */
-#define PIN_NMI_EXITING	     (1u << 3)
-#define PIN_VIRTUAL_NMIS     (1u << 5)
-#define PIN_PREEMPTION_TIMER (1u << 6)
+#define PIN_EXTERNAL_INTERRUPT (1u << 0)
+#define PIN_NMI_EXITING	       (1u << 3)
+#define PIN_VIRTUAL_NMIS       (1u << 5)
+#define PIN_PREEMPTION_TIMER   (1u << 6)
 
 /* Primary and secondary processor-based controls (section 25.6.2). */
+#define PROCESSOR_INTERRUPT_WINDOW   (1u << 2)
+#define PROCESSOR_TSC_OFFSETTING     (1u << 3)
+#define PROCESSOR_HLT_EXITING	     (1u << 7)
+#define PROCESSOR_MWAIT_EXITING	     (1u << 10)
+#define PROCESSOR_RDPMC_EXITING	     (1u << 11)
 #define PROCESSOR_NMI_WINDOW_EXITING (1u << 22)
+#define PROCESSOR_MOV_DR_EXITING     (1u << 23)
+#define PROCESSOR_IO_EXITING	     (1u << 24)
 #define PROCESSOR_USE_MSR_BITMAPS    (1u << 28)
+#define PROCESSOR_MONITOR_EXITING    (1u << 29)
 #define PROCESSOR_SECONDARY_CONTROLS (1u << 31)
 #define SECONDARY_ENABLE_EPT	     (1u << 1)
 #define SECONDARY_ENABLE_RDTSCP	     (1u << 3)
 #define SECONDARY_ENABLE_VPID	     (1u << 5)
+#define SECONDARY_WBINVD_EXITING     (1u << 6)
 #define SECONDARY_UNRESTRICTED_GUEST (1u << 7)
 #define SECONDARY_VIRTUAL_INTERRUPTS (1u << 9)
 #define SECONDARY_ENABLE_INVPCID     (1u << 12)
@@ -153,11 +165,13 @@ enum vmcs_segment {
 /* Interruption information of entries, exits and IDT vectoring (sections 25.8.3, 25.9.2). */
 #define INTERRUPTION_VALID	(1u << 31)
 #define INTERRUPTION_ERROR_CODE (1u << 11)
+#define INTERRUPTION_VECTOR	0xffu
 #define INTERRUPTION_TYPE	(7u << 8)
+#define INTERRUPTION_EXTERNAL	(0u << 8)
 #define INTERRUPTION_NMI	(2u << 8)
 #define INTERRUPTION_EXCEPTION	(3u << 8)
 
-/* Segment access rights (table 25-2). */
+/* Segment access rights (table 25-2): the VMCB's bits 7:0, its bits 11:8 at 15:12, and one more. */
 #define ACCESS_RIGHTS_CODE64   0xa09b
 #define ACCESS_RIGHTS_DATA     0xc093
 #define ACCESS_RIGHTS_TSS      0x008b
@@ -166,34 +180,58 @@ enum vmcs_segment {
 #define ACCESS_RIGHTS_DPL(a)   ((uint32_t)(a) >> 5 & 3)
 
 /* Exit reasons (appendix C). */
-#define EXIT_REASON_BASIC	     0xffffu
-#define EXIT_REASON_ENTRY_FAILURE    (1u << 31)
-#define EXIT_REASON_EXCEPTION_OR_NMI 0
-#define EXIT_REASON_TRIPLE_FAULT     2
-#define EXIT_REASON_INIT	     3
-#define EXIT_REASON_SIPI	     4
-#define EXIT_REASON_NMI_WINDOW	     8
-#define EXIT_REASON_CPUID	     10
-#define EXIT_REASON_GETSEC	     11
-#define EXIT_REASON_INVD	     13
-#define EXIT_REASON_VMCALL	     18
-#define EXIT_REASON_VMCLEAR	     19
-#define EXIT_REASON_VMXON	     27
-#define EXIT_REASON_CR_ACCESS	     28
-#define EXIT_REASON_RDMSR	     31
-#define EXIT_REASON_WRMSR	     32
-#define EXIT_REASON_EPT_VIOLATION    48
-#define EXIT_REASON_EPT_MISCONFIG    49
-#define EXIT_REASON_INVEPT	     50
-#define EXIT_REASON_INVVPID	     53
-#define EXIT_REASON_XSETBV	     55
+#define EXIT_REASON_BASIC	       0xffffu
+#define EXIT_REASON_ENTRY_FAILURE      (1u << 31)
+#define EXIT_REASON_EXCEPTION_OR_NMI   0
+#define EXIT_REASON_EXTERNAL_INTERRUPT 1
+#define EXIT_REASON_TRIPLE_FAULT       2
+#define EXIT_REASON_INIT	       3
+#define EXIT_REASON_SIPI	       4
+#define EXIT_REASON_INTERRUPT_WINDOW   7
+#define EXIT_REASON_NMI_WINDOW	       8
+#define EXIT_REASON_TASK_SWITCH	       9
+#define EXIT_REASON_CPUID	       10
+#define EXIT_REASON_GETSEC	       11
+#define EXIT_REASON_HLT		       12
+#define EXIT_REASON_INVD	       13
+#define EXIT_REASON_RDPMC	       15
+#define EXIT_REASON_RSM		       17
+#define EXIT_REASON_VMCALL	       18
+#define EXIT_REASON_VMCLEAR	       19
+#define EXIT_REASON_VMXON	       27
+#define EXIT_REASON_CR_ACCESS	       28
+#define EXIT_REASON_MOV_DR	       29
+#define EXIT_REASON_IO		       30
+#define EXIT_REASON_RDMSR	       31
+#define EXIT_REASON_WRMSR	       32
+#define EXIT_REASON_MWAIT	       36
+#define EXIT_REASON_MONITOR	       39
+#define EXIT_REASON_EPT_VIOLATION      48
+#define EXIT_REASON_EPT_MISCONFIG      49
+#define EXIT_REASON_INVEPT	       50
+#define EXIT_REASON_PREEMPTION_TIMER   52
+#define EXIT_REASON_INVVPID	       53
+#define EXIT_REASON_WBINVD	       54
+#define EXIT_REASON_XSETBV	       55
 
-/* Exit qualification for control-register accesses (table 28-3) and EPT violations (table 28-7). */
-#define QUALIFICATION_CR_NUMBER(q)   ((q)&15)
-#define QUALIFICATION_CR_TYPE(q)     ((q) >> 4 & 3)
-#define QUALIFICATION_CR_REGISTER(q) ((q) >> 8 & 15)
-#define CR_TYPE_MOV_TO		     0
-#define QUALIFICATION_EPT_WRITE	     (1ull << 1)
+/*
+ * Exit qualification for task switches (table 28-2), control-register accesses (28-3), I/O (28-5)
+ * and EPT violations (28-7).
+ */
+#define QUALIFICATION_TASK_SELECTOR(q)	 ((uint16_t)(q))
+#define QUALIFICATION_TASK_SOURCE(q)	 ((q) >> 30 & 3)
+#define TASK_SOURCE_IDT			 3
+#define QUALIFICATION_CR_NUMBER(q)	 ((q)&15)
+#define QUALIFICATION_CR_TYPE(q)	 ((q) >> 4 & 3)
+#define QUALIFICATION_CR_REGISTER(q)	 ((q) >> 8 & 15)
+#define CR_TYPE_MOV_TO			 0
+#define QUALIFICATION_IO_BYTES(q)	 (((q)&7) + 1)
+#define QUALIFICATION_IO_IN		 (1ull << 3)
+#define QUALIFICATION_IO_STRING		 (1ull << 4)
+#define QUALIFICATION_IO_REP		 (1ull << 5)
+#define QUALIFICATION_IO_PORT(q)	 ((q) >> 16 & 0xffff)
+#define QUALIFICATION_EPT_WRITE		 (1ull << 1)
+#define QUALIFICATION_EPT_IRET_UNBLOCKED (1ull << 12) /* an IRET had ended NMI blocking */
 
 /* What the CPU offers (appendix A). */
 #define MSR_VMX_BASIC		    0x480
@@ -209,17 +247,18 @@ enum vmcs_segment {
 #define MSR_VMX_TRUE_ENTRY_CTLS	    0x490
 #define MSR_VMX_LAST		    0x493
 
-#define VMX_BASIC_REVISION     0x7fffffffu
-#define VMX_BASIC_TRUE_CTLS    (1ull << 55)
-#define EPT_CAP_LEVELS4	       (1ull << 6)
-#define EPT_CAP_WB	       (1ull << 14)
-#define EPT_CAP_PAGE_2M	       (1ull << 16)
-#define EPT_CAP_PAGE_1G	       (1ull << 17)
-#define EPT_CAP_INVEPT	       (1ull << 20)
-#define EPT_CAP_ACCESSED_DIRTY (1ull << 21)
-#define EPT_CAP_INVEPT_ALL     (1ull << 26)
-#define VPID_CAP_INVVPID       (1ull << 32)
-#define VPID_CAP_INVVPID_ALL   (1ull << 42)
+#define VMX_BASIC_REVISION	0x7fffffffu
+#define VMX_BASIC_TRUE_CTLS	(1ull << 55)
+#define EPT_CAP_LEVELS4		(1ull << 6)
+#define EPT_CAP_WB		(1ull << 14)
+#define EPT_CAP_PAGE_2M		(1ull << 16)
+#define EPT_CAP_PAGE_1G		(1ull << 17)
+#define EPT_CAP_INVEPT		(1ull << 20)
+#define EPT_CAP_ACCESSED_DIRTY	(1ull << 21)
+#define EPT_CAP_INVEPT_ALL	(1ull << 26)
+#define VPID_CAP_INVVPID	(1ull << 32)
+#define VPID_CAP_INVVPID_SINGLE (1ull << 41)
+#define VPID_CAP_INVVPID_ALL	(1ull << 42)
 
 /* IA32_FEATURE_CONTROL (SDM volume 4, table 2-2). */
 #define FEATURE_CONTROL_LOCK		  (1ull << 0)
@@ -227,7 +266,8 @@ enum vmcs_segment {
 #define FEATURE_CONTROL_VMXON_OUTSIDE_SMX (1ull << 2)
 
 /* Types of INVEPT and INVVPID (SDM volume 3, section 31.3). */
-#define INVALIDATE_ALL 2
+#define INVALIDATE_SINGLE 1
+#define INVALIDATE_ALL	  2
 
 /* False: no VMCS is current, or the field does not exist. */
 static inline bool vmcs_write(uint64_t field, uint64_t value)

@@ -6,6 +6,7 @@
 #include "hv/cpu.h"
 #include "hv/memory.h"
 #include "hv/panic.h"
+#include "hv/shootdown.h"
 #include "hv/string.h"
 
 #define CPUID_1_XSAVE (1u << 26)
@@ -41,6 +42,7 @@ const char *vmx_cpu_enable(struct cpu *cpu, void *page)
 	if (cpu->index == 0) { /* it comes first, and alone */
 		vmx_controls = controls;
 		vmx_msr_map_init();
+		vmx_guest_map_init();
 	} else if (memcmp(&controls, &vmx_controls, sizeof(controls)) != 0) {
 		return "VT-x offers other controls than on CPU 0";
 	}
@@ -79,47 +81,114 @@ uint64_t vmx_cpu_features(void)
 	return features;
 }
 
+/* The timer stays at 0: an entry with it ends before the VM's next instruction (section 27.7.4). */
+static void ask_for_exit(void)
+{
+	vmcs_write(VMCS_PIN_CONTROLS, vmcs_read(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
+}
+
 /*
- * The NMI is noted, and the next moment at which the VM could take one is made an exit, which
- * injects it (open_nmi_window() in vmx_vcpu.c).
+ * An NMI that strikes in the hypervisor is counted, and answered at the next exit: what the CPU is
+ * at may hold a reference to a domain, which an answer would disown (hv/shootdown.h). That exit is
+ * made to come at once, by the VMX-preemption timer in the current VMCS. A window would not do for
+ * a guest, which could keep it shut with interrupts off and in its NMI handler, and whoever sent
+ * the NMI waits for the answer.
  *
- * Nothing is lost, wherever in the hypervisor the NMI strikes. Nothing but this function sets the
- * control, and nothing reads it to write it back; only the exit that it asks for takes it away, and
- * that looks at nmi_pending afterwards. So an entry that follows this function sees the control:
- * it is in the VMCS, which the processor reads at the entry, not in a variable that the entry path
- * has read already. An NMI that comes later than that is no longer the hypervisor's: it exits.
- * Before there is a current VMCS the VMWRITE fails, and vmx_service_init() looks at nmi_pending.
+ * No answer is lost, wherever the NMI strikes:
+ * - This function sees the control in the VMCS and not in a variable, and nothing interrupts it. An
+ *   entry that follows it sees the control too; an NMI that comes later than that exits by itself.
+ * - vmx_nmis_answer() takes the control away, and then the count. An NMI before it has taken the
+ *   count is answered there, one behind it finds the control clear and sets it again. Nothing else
+ *   writes these controls of a VMCS that is in use.
+ * - vmx_vmcs_load() makes another VMCS the current one, and then looks at the count: an NMI before
+ *   is in the count, one behind it sets the control in the new VMCS. There is always a current
+ *   VMCS, since one is cleared only when another is current. Before the first there is the count,
+ *   and the instructions here fail harmlessly. A control left behind in a VMCS that is no longer
+ *   current costs one exit that finds nothing to do.
+ *
+ * Nobody waits for ever: whoever waits for answers holds the domains' lock, the only one that may
+ * be held for so long, and who waits for that answers meanwhile (spin_lock_answering()). All others
+ * are in a VM and exit, or get to their next exit in bounded time.
  */
 void vmx_cpu_nmi(struct cpu *cpu)
 {
-	__atomic_store_n(&cpu->nmi_pending, true, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&cpu->nmis_arrived, 1, __ATOMIC_RELAXED);
+	ask_for_exit();
+}
+
+void vmx_nmis_answer(struct cpu *cpu)
+{
+	vmcs_write(VMCS_PIN_CONTROLS,
+		   vmcs_read(VMCS_PIN_CONTROLS) & ~(uint64_t)PIN_PREEMPTION_TIMER);
+	for (uint32_t count = __atomic_exchange_n(&cpu->nmis_arrived, 0, __ATOMIC_RELAXED);
+	     count != 0; count--)
+		if (!shootdown_answer(cpu))
+			cpu->service.nmi_pending = true;
+	if (cpu->service.nmi_pending && cpu->current == &cpu->service)
+		vmx_want_nmi_window();
+}
+
+void vmx_want_nmi_window(void)
+{
 	vmcs_write(VMCS_PROCESSOR_CONTROLS, vmx_controls.processor | PROCESSOR_NMI_WINDOW_EXITING);
 }
 
-void vmx_vmcs_load(void *vmcs, hpa_t vmcs_pa)
+void vmx_vmcs_format(struct vcpu *vcpu)
 {
-	write_revision(vmcs);
-	hv_assert(vmclear(vmcs_pa));
-	hv_assert(vmptrld(vmcs_pa));
+	write_revision(vcpu->control);
+	vmx_vmcs_clear(vcpu);
 }
+
+void vmx_vmcs_load(struct cpu *cpu, const struct vcpu *vcpu)
+{
+	hv_assert(vmptrld(vcpu->control_pa));
+	if (__atomic_load_n(&cpu->nmis_arrived, __ATOMIC_RELAXED) != 0)
+		ask_for_exit();
+}
+
+void vmx_vmcs_clear(struct vcpu *vcpu)
+{
+	hv_assert(vmclear(vcpu->control_pa));
+	vcpu->launched = false;
+}
+
+/* INVEPT and INVVPID (SDM volume 3, section 31.3). */
+#define INVALIDATE(name)                                                                           \
+	static void name(uint64_t type, uint64_t context)                                          \
+	{                                                                                          \
+		const uint64_t descriptor[2] = {context, 0};                                       \
+		bool failed;                                                                       \
+                                                                                                   \
+		__asm__ volatile(#name " %1, %2"                                                   \
+				 : "=@ccbe"(failed)                                                \
+				 : "m"(descriptor), "r"(type)                                      \
+				 : "memory");                                                      \
+		hv_assert(!failed);                                                                \
+	}
+INVALIDATE(invept)
+INVALIDATE(invvpid)
 
 void vmx_invalidate_all(void)
 {
-	const uint64_t descriptor[2] = {0, 0};
-	bool failed;
+	invept(INVALIDATE_ALL, 0);
+	if (vmx_controls.secondary & SECONDARY_ENABLE_VPID)
+		invvpid(INVALIDATE_ALL, 0);
+}
 
-	__asm__ volatile("invept %1, %2"
-			 : "=@ccbe"(failed)
-			 : "m"(descriptor), "r"((uint64_t)INVALIDATE_ALL)
-			 : "memory");
-	hv_assert(!failed);
+void vmx_invalidate_vpid(uint16_t vpid)
+{
 	if (!(vmx_controls.secondary & SECONDARY_ENABLE_VPID))
 		return;
-	__asm__ volatile("invvpid %1, %2"
-			 : "=@ccbe"(failed)
-			 : "m"(descriptor), "r"((uint64_t)INVALIDATE_ALL)
-			 : "memory");
-	hv_assert(!failed);
+	if (rdmsr(MSR_VMX_EPT_VPID_CAP) & VPID_CAP_INVVPID_SINGLE)
+		invvpid(INVALIDATE_SINGLE, vpid);
+	else
+		invvpid(INVALIDATE_ALL, 0);
+}
+
+void vmx_cpu_flush(struct cpu *cpu)
+{
+	(void)cpu;
+	vmx_invalidate_all();
 }
 
 const struct arch_ops vmx_ops = {
@@ -128,11 +197,18 @@ const struct arch_ops vmx_ops = {
 	.cpu_enable = vmx_cpu_enable,
 	.cpu_features = vmx_cpu_features,
 	.cpu_nmi = vmx_cpu_nmi,
+	.cpu_flush = vmx_cpu_flush,
 	.service_init = vmx_service_init,
 	.cpu_run = vmx_cpu_run,
 	.vcpu_fault = vmx_vcpu_fault,
 	.vcpu_read = vmx_vcpu_read,
 	.msr_read = vmx_msr_read,
 	.msr_write = vmx_msr_write,
+	.guest_init = vmx_guest_init,
+	.guest_load = vmx_guest_load,
+	.guest_leave = vmx_guest_leave,
+	.guest_save_system = vmx_guest_save_system,
+	.guest_event = vmx_guest_event,
+	.guest_interrupt = vmx_guest_interrupt,
 	.vcpu_dump = vmx_vcpu_dump,
 };

@@ -4,7 +4,16 @@
 #define ARCH_X86_VMX_VMX_H
 
 #include "arch/x86/arch.h"
+#include "arch/x86/guest_debug.h"
+#include "arch/x86/guest_fpu.h"
 #include "arch/x86/vmx/vmcs.h"
+
+/* What the service VM does not ask for and guests do. Every CPU must offer it. */
+#define VMX_PIN_GUESTS PIN_EXTERNAL_INTERRUPT
+#define VMX_PROCESSOR_GUESTS                                                                       \
+	(PROCESSOR_TSC_OFFSETTING | PROCESSOR_HLT_EXITING | PROCESSOR_MWAIT_EXITING |              \
+	 PROCESSOR_RDPMC_EXITING | PROCESSOR_MOV_DR_EXITING | PROCESSOR_IO_EXITING |               \
+	 PROCESSOR_MONITOR_EXITING)
 
 /* The controls of the service VM: what is wanted and this machine offers. The same on every CPU. */
 struct vmx_controls {
@@ -29,18 +38,33 @@ extern struct vmx_controls vmx_controls;
  * error (SDM volume 3, section 31.4). Other exit codes are exit reasons.
  */
 #define VMX_CODE_INSTRUCTION_FAILED (1ull << 32)
+#define VMX_CODE_NOT_ENTERED	    (2ull << 32) /* yet: a guest that has just been loaded */
 
 const char *vmx_cpu_enable(struct cpu *cpu, void *page);
 uint64_t vmx_cpu_features(void);
 void vmx_cpu_nmi(struct cpu *cpu);
 void vmx_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 		      const struct boot_service_entry *entry, const struct ept *memory);
-_Noreturn void vmx_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT]);
+_Noreturn void vmx_cpu_run(struct cpu *cpu);
+void vmx_cpu_flush(struct cpu *cpu);
 void vmx_vcpu_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code);
 uint64_t vmx_vcpu_read(struct vcpu *vcpu, enum vcpu_register which);
 bool vmx_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool vmx_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 void vmx_vcpu_dump(struct vcpu *vcpu);
+
+bool vmx_guest_init(struct vcpu *vcpu, const struct ept *memory);
+void vmx_guest_load(struct vcpu *vcpu, uint64_t load);
+void vmx_guest_leave(struct vcpu *vcpu);
+void vmx_guest_save_system(struct vcpu *vcpu);
+bool vmx_guest_interrupt(struct vcpu *vcpu, uint8_t vector);
+bool vmx_guest_event(struct vcpu *vcpu, uint64_t event);
+
+/* vmx_msr_read() and vmx_msr_write() for guests. */
+bool vmx_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+bool vmx_guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+/* Fills the guests' MSR bitmap. Boot CPU, once. */
+void vmx_guest_map_init(void);
 
 /* Fills the service VM's MSR bitmap. Boot CPU, once. */
 void vmx_msr_map_init(void);
@@ -48,10 +72,33 @@ void vmx_msr_map_init(void);
 /* Its host-physical address. */
 hpa_t vmx_msr_map(void);
 
-/* Makes a VMCS the current one of this CPU, empty. vmcs is a zeroed page. */
-void vmx_vmcs_load(void *vmcs, hpa_t vmcs_pa);
+/* Makes a zeroed page an empty VMCS. */
+void vmx_vmcs_format(struct vcpu *vcpu);
 
-/* Drops what this CPU has cached of any second-level table, and of any VPID. */
+/* Makes a vCPU's VMCS the current one of this CPU; and takes one that is not current off the CPU.
+ */
+void vmx_vmcs_load(struct cpu *cpu, const struct vcpu *vcpu);
+void vmx_vmcs_clear(struct vcpu *vcpu);
+
+/*
+ * Sets what no exit changes of the current VMCS: controls, with nothing owned and no exception
+ * exiting; and what an exit loads on a CPU.
+ */
+void vmx_vmcs_init(const struct vmx_controls *controls, const struct ept *memory, hpa_t msr_map,
+		   uint16_t vpid);
+void vmx_host_init(const struct cpu *cpu);
+
+/* vmx.c: answers the NMIs that came, at an exit. The machine's are the service VM's to take. */
+void vmx_nmis_answer(struct cpu *cpu);
+
+/* Asks for an exit of the service VM, whose VMCS is current, when it can take an NMI. */
+void vmx_want_nmi_window(void);
+
+/* Ends the shadow of an STI or MOV SS in the current VMCS. */
+void vmx_end_shadow(void);
+
+/* Drops what this CPU has cached of any second-level table, and of any VPID; or of one VPID. */
 void vmx_invalidate_all(void);
+void vmx_invalidate_vpid(uint16_t vpid);
 
 #endif

@@ -21,11 +21,13 @@ struct control_word {
  * that the hypervisor could not run in (PAT entry 0 not write-back, a breakpoint on its code).
  */
 static const struct control_word control_words[] = {
-	{"NMI exiting and virtual NMIs", MSR_VMX_TRUE_PINBASED_CTLS,
-	 PIN_NMI_EXITING | PIN_VIRTUAL_NMIS, 0, offsetof(struct vmx_controls, pin)},
-	{"MSR bitmaps, NMI windows and secondary controls", MSR_VMX_TRUE_PROCBASED_CTLS,
-	 PROCESSOR_USE_MSR_BITMAPS | PROCESSOR_NMI_WINDOW_EXITING | PROCESSOR_SECONDARY_CONTROLS, 0,
-	 offsetof(struct vmx_controls, processor)},
+	{"NMI exiting, virtual NMIs and the VMX-preemption timer", MSR_VMX_TRUE_PINBASED_CTLS,
+	 PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER | VMX_PIN_GUESTS, 0,
+	 offsetof(struct vmx_controls, pin)},
+	{"MSR bitmaps, windows and secondary controls", MSR_VMX_TRUE_PROCBASED_CTLS,
+	 PROCESSOR_USE_MSR_BITMAPS | PROCESSOR_NMI_WINDOW_EXITING | PROCESSOR_SECONDARY_CONTROLS |
+		 PROCESSOR_INTERRUPT_WINDOW | VMX_PROCESSOR_GUESTS,
+	 0, offsetof(struct vmx_controls, processor)},
 	{"EPT", MSR_VMX_PROCBASED_CTLS2, SECONDARY_ENABLE_EPT, 0,
 	 offsetof(struct vmx_controls, secondary)},
 	{"unrestricted guest", MSR_VMX_PROCBASED_CTLS2,
@@ -79,7 +81,10 @@ static const char *choose_controls(struct vmx_controls *controls, char *text)
 		*(uint32_t *)((uint8_t *)controls + word->offset) =
 			must_be_one(word->msr) | word->required | (word->optional & may);
 	}
-	controls->processor &= ~PROCESSOR_NMI_WINDOW_EXITING; /* until an NMI waits */
+	/* The guests', and those that are asked for only while something waits. */
+	controls->pin &= ~(PIN_PREEMPTION_TIMER | VMX_PIN_GUESTS);
+	controls->processor &=
+		~(PROCESSOR_NMI_WINDOW_EXITING | PROCESSOR_INTERRUPT_WINDOW | VMX_PROCESSOR_GUESTS);
 	return NULL;
 }
 

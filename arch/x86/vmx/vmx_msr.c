@@ -69,7 +69,8 @@ hpa_t vmx_msr_map(void)
 
 bool vmx_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
-	(void)vcpu;
+	if (vcpu->domain != NULL)
+		return vmx_guest_msr_read(vcpu, msr, value);
 	switch (msr) {
 	case MSR_FEATURE_CONTROL: /* locked, by firmware or by vmx_cpu_enable() */
 		*value = rdmsr(msr) &
@@ -82,7 +83,8 @@ bool vmx_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 
 bool vmx_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
-	(void)vcpu;
+	if (vcpu->domain != NULL)
+		return vmx_guest_msr_write(vcpu, msr, value);
 	switch (msr) {
 	case MSR_APIC_BASE:
 		return msr_apic_base_write(value);

@@ -37,13 +37,14 @@ static void set_segment(enum vmcs_segment segment, uint16_t selector, uint64_t l
 	set(VMCS_GUEST_ES_BASE + offset, 0);
 }
 
-static void init_controls(const struct ept *memory)
+void vmx_vmcs_init(const struct vmx_controls *controls, const struct ept *memory, hpa_t msr_map,
+		   uint16_t vpid)
 {
-	set(VMCS_PIN_CONTROLS, vmx_controls.pin);
-	set(VMCS_PROCESSOR_CONTROLS, vmx_controls.processor);
-	set(VMCS_SECONDARY_CONTROLS, vmx_controls.secondary);
-	set(VMCS_EXIT_CONTROLS, vmx_controls.exit);
-	set(VMCS_ENTRY_CONTROLS, vmx_controls.entry);
+	set(VMCS_PIN_CONTROLS, controls->pin);
+	set(VMCS_PROCESSOR_CONTROLS, controls->processor);
+	set(VMCS_SECONDARY_CONTROLS, controls->secondary);
+	set(VMCS_EXIT_CONTROLS, controls->exit);
+	set(VMCS_ENTRY_CONTROLS, controls->entry);
 	set(VMCS_EXCEPTION_BITMAP, 0);
 	set(VMCS_PAGE_FAULT_MASK, 0);
 	set(VMCS_PAGE_FAULT_MATCH, 0);
@@ -53,20 +54,19 @@ static void init_controls(const struct ept *memory)
 	set(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	set(VMCS_ENTRY_INTERRUPTION_INFO, 0);
 	set(VMCS_TSC_OFFSET, 0);
-	set(VMCS_MSR_BITMAP, vmx_msr_map().v);
+	set(VMCS_GUEST_PREEMPTION_TIMER, 0);
+	set(VMCS_LINK_POINTER, NO_VMCS);
+	set(VMCS_GUEST_DEBUGCTL, 0);
+	set(VMCS_GUEST_ACTIVITY, 0);
+	set(VMCS_MSR_BITMAP, msr_map.v);
 	set(VMCS_EPT_POINTER, memory->root.v | EPT_POINTER_WB | EPT_POINTER_LEVELS4);
-	if (vmx_controls.secondary & SECONDARY_ENABLE_VPID)
-		set(VMCS_VPID, VPID_SERVICE);
-	if (vmx_controls.secondary & SECONDARY_ENABLE_XSAVES)
+	if (controls->secondary & SECONDARY_ENABLE_VPID)
+		set(VMCS_VPID, vpid);
+	if (controls->secondary & SECONDARY_ENABLE_XSAVES)
 		set(VMCS_XSS_EXITING_BITMAP, 0);
-	set(VMCS_CR0_MASK, CR0_OWNED);
-	set(VMCS_CR0_READ_SHADOW, CR0_OWNED);
-	set(VMCS_CR4_MASK, CR4_OWNED);
-	set(VMCS_CR4_READ_SHADOW, 0);
 }
 
-/* What an exit loads. */
-static void init_host(const struct cpu *cpu)
+void vmx_host_init(const struct cpu *cpu)
 {
 	set(VMCS_HOST_CR0, read_cr0());
 	set(VMCS_HOST_CR3, read_cr3());
@@ -109,14 +109,15 @@ static void init_guest(const struct boot_info *boot, const struct boot_service_e
 	set(VMCS_GUEST_EFER, EFER_LME | EFER_LMA);
 	set(VMCS_GUEST_PAT, rdmsr(MSR_PAT));
 	set(VMCS_GUEST_DR7, DR7_RESET);
-	set(VMCS_GUEST_DEBUGCTL, 0);
 	set(VMCS_GUEST_SYSENTER_CS, 0);
 	set(VMCS_GUEST_SYSENTER_ESP, 0);
 	set(VMCS_GUEST_SYSENTER_EIP, 0);
 	set(VMCS_GUEST_INTERRUPTIBILITY, 0);
-	set(VMCS_GUEST_ACTIVITY, 0);
 	set(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
-	set(VMCS_LINK_POINTER, NO_VMCS);
+	set(VMCS_CR0_MASK, CR0_OWNED);
+	set(VMCS_CR0_READ_SHADOW, CR0_OWNED);
+	set(VMCS_CR4_MASK, CR4_OWNED);
+	set(VMCS_CR4_READ_SHADOW, 0);
 	set(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
 	set(VMCS_GUEST_RSP, entry->rsp);
 	set(VMCS_GUEST_RIP, entry->rip);
@@ -125,27 +126,25 @@ static void init_guest(const struct boot_info *boot, const struct boot_service_e
 void vmx_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 		      const struct boot_service_entry *entry, const struct ept *memory)
 {
-	vmx_vmcs_load(vcpu->control, vcpu->control_pa);
-	init_controls(memory);
-	init_host(vcpu->cpu);
+	vmx_vmcs_format(vcpu);
+	vmx_vmcs_load(vcpu->cpu, vcpu);
+	vmx_vmcs_init(&vmx_controls, memory, vmx_msr_map(), VPID_SERVICE);
+	vmx_host_init(vcpu->cpu);
 	init_guest(boot, entry);
 	vmx_invalidate_all();
-	vcpu->regs.rsi = entry->rsi;
-	if (__atomic_load_n(&vcpu->cpu->nmi_pending, __ATOMIC_RELAXED))
-		vmx_cpu_nmi(vcpu->cpu); /* it came before there was a VMCS to ask for a window in */
+	vcpu->regs->rsi = entry->rsi;
+	vmx_vmcs_load(vcpu->cpu, vcpu); /* for an NMI that came before the controls were there */
 }
 
-/*
- * The VM can take an NMI now. The control goes first: an NMI that strikes afterwards sets it again
- * (vmx_cpu_nmi()), at worst for a window that finds nothing to deliver.
- */
+/* The service VM can take an NMI now. */
 static void open_nmi_window(struct vcpu *vcpu)
 {
 	uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 
 	vmcs_write(VMCS_PROCESSOR_CONTROLS, vmx_controls.processor);
-	if (!__atomic_exchange_n(&vcpu->cpu->nmi_pending, false, __ATOMIC_RELAXED))
+	if (!vcpu->nmi_pending)
 		return;
+	vcpu->nmi_pending = false;
 	/* STI holds back no NMI, but a processor may refuse an entry with both (27.3.1.5). */
 	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~INTERRUPTIBILITY_STI);
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO,
@@ -161,18 +160,25 @@ static void open_nmi_window(struct vcpu *vcpu)
 static enum socle_exit_reason decode_violation(struct vcpu *vcpu)
 {
 	uint64_t vectoring = vmcs_read(VMCS_IDT_VECTORING_INFO);
+	uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
 	uint64_t type = vectoring & INTERRUPTION_TYPE;
 
 	vcpu->exit.address = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
-	vcpu->exit.write = (vmcs_read(VMCS_EXIT_QUALIFICATION) & QUALIFICATION_EPT_WRITE) != 0;
-	if (!(vectoring & INTERRUPTION_VALID))
+	vcpu->exit.write = (qualification & QUALIFICATION_EPT_WRITE) != 0;
+	/* An IRET that is to be done again (section 28.2.3). */
+	if (!(vectoring & INTERRUPTION_VALID) && (qualification & QUALIFICATION_EPT_IRET_UNBLOCKED))
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
+	/* A guest's VMM may mend it: vmx_guest_leave() gives it the event to raise again. */
+	if (!(vectoring & INTERRUPTION_VALID) || vcpu->domain != NULL)
 		return SOCLE_EXIT_SECOND_LEVEL;
 	if (type == INTERRUPTION_EXCEPTION)
 		return SOCLE_EXIT_SHUTDOWN;
 	if (type == INTERRUPTION_NMI) {
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) &
 								~(uint64_t)INTERRUPTIBILITY_NMI);
-		vmx_cpu_nmi(vcpu->cpu);
+		vcpu->nmi_pending = true;
+		vmx_want_nmi_window();
 	}
 	return SOCLE_EXIT_SECOND_LEVEL;
 }
@@ -180,7 +186,7 @@ static enum socle_exit_reason decode_violation(struct vcpu *vcpu)
 /* A general register by its number in an instruction's encoding. */
 static uint64_t register_value(const struct vcpu *vcpu, unsigned number)
 {
-	const struct vcpu_registers *r = &vcpu->regs;
+	const struct vcpu_registers *r = vcpu->regs;
 	const uint64_t values[] = {r->rax, r->rcx, r->rdx, r->rbx, 0,	   r->rbp, r->rsi, r->rdi,
 				   r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15};
 
@@ -189,23 +195,50 @@ static uint64_t register_value(const struct vcpu *vcpu, unsigned number)
 
 /*
  * Reads of CR0 and CR4 take the owned bits from the shadows and do not exit; CLTS and LMSW concern
- * bits that are not owned. What is left:
- *
- * - MOV to CR0 with NE other than the shadow's. With NE in the shadow as the guest wants to see it
- *   the instruction does not exit: it runs again, with all the processor's own checks, and leaves
- *   the true NE alone. (If those refuse it, NE reads as it was asked for all the same.)
- * - MOV to CR4 that sets a bit which the guest's CPUID does not have.
+ * bits that are not owned. What is left are MOVs with owned bits other than the shadow's. With them
+ * in the shadow as the VM wants to see them the instruction does not exit: it runs again, with all
+ * the processor's own checks, and leaves the true bits alone. (If those refuse it, the bits read as
+ * they were asked for all the same.) In CR4 that is so for MCE; other bits the VM cannot have.
  */
 static void handle_cr_access(struct vcpu *vcpu)
 {
 	uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	uint64_t value = register_value(vcpu, QUALIFICATION_CR_REGISTER(qualification));
 	unsigned number = QUALIFICATION_CR_NUMBER(qualification);
+	bool is_write = QUALIFICATION_CR_TYPE(qualification) == CR_TYPE_MOV_TO;
 
-	if (QUALIFICATION_CR_TYPE(qualification) == CR_TYPE_MOV_TO && number == 0)
-		vmcs_write(VMCS_CR0_READ_SHADOW,
-			   register_value(vcpu, QUALIFICATION_CR_REGISTER(qualification)));
+	if (!(vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & ACCESS_RIGHTS_L))
+		value = (uint32_t)value;
+	if (is_write && number == 0)
+		vmcs_write(VMCS_CR0_READ_SHADOW, value);
+	else if (is_write && number == 4 && !(value & vmcs_read(VMCS_CR4_MASK) & ~CR4_MCE))
+		vmcs_write(VMCS_CR4_READ_SHADOW, value);
 	else
 		vmx_vcpu_fault(vcpu, VECTOR_GP, 0);
+}
+
+/*
+ * Task switches always exit. They are refused with a #GP, as 64-bit mode does it: no system of
+ * today switches tasks by them but for a double fault's sake, and that ends like one that nothing
+ * handles. To do them here would take a walk of the guest's memory.
+ */
+static enum socle_exit_reason decode_task_switch(struct vcpu *vcpu)
+{
+	uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	uint64_t vectoring = vmcs_read(VMCS_IDT_VECTORING_INFO);
+	uint32_t error_code = QUALIFICATION_TASK_SELECTOR(qualification) & ~3u;
+
+	if (QUALIFICATION_TASK_SOURCE(qualification) == TASK_SOURCE_IDT) {
+		uint64_t type = vectoring & INTERRUPTION_TYPE;
+
+		if (type == INTERRUPTION_EXCEPTION)
+			return SOCLE_EXIT_SHUTDOWN;
+		error_code = (uint32_t)(vectoring & INTERRUPTION_VECTOR) << 3 | ERROR_CODE_IDT;
+		if (type == INTERRUPTION_EXTERNAL || type == INTERRUPTION_NMI)
+			error_code |= ERROR_CODE_EXT;
+	}
+	vmx_vcpu_fault(vcpu, VECTOR_GP, error_code);
+	return SOCLE_EXIT_CR_ACCESS;
 }
 
 /* Ends the shadow of an STI or MOV SS before the instruction that exited. */
@@ -216,6 +249,11 @@ static inline void end_shadow(void)
 
 	if (__builtin_expect((interruptibility & shadow) != 0, false))
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~shadow);
+}
+
+void vmx_end_shadow(void)
+{
+	end_shadow();
 }
 
 /*
@@ -238,6 +276,24 @@ static inline void complete_instruction(struct vcpu *vcpu)
 			   vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
 }
 
+static void clear_processor_control(uint32_t control)
+{
+	vmcs_write(VMCS_PROCESSOR_CONTROLS,
+		   vmcs_read(VMCS_PROCESSOR_CONTROLS) & ~(uint64_t)control);
+}
+
+/* The one exception that exits is a guest's machine check: vmx_guest_leave() passes it on. */
+static enum socle_exit_reason decode_exception_or_nmi(struct vcpu *vcpu)
+{
+	vcpu->exit.information = vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
+	if ((vcpu->exit.information & INTERRUPTION_TYPE) != INTERRUPTION_NMI)
+		return SOCLE_EXIT_INTERRUPT;
+	__atomic_fetch_add(&vcpu->cpu->nmis_arrived, 1, __ATOMIC_RELAXED);
+	vmx_nmis_answer(vcpu->cpu);
+	vmx_unblock_nmis();
+	return SOCLE_EXIT_NMI;
+}
+
 /* Exits other than by an instruction's design: nothing of it is done. */
 static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu *vcpu)
 {
@@ -247,10 +303,22 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	switch (exit->code) {
 	case EXIT_REASON_EPT_VIOLATION:
 		return decode_violation(vcpu);
-	case EXIT_REASON_EXCEPTION_OR_NMI: /* no exception is asked for */
-		vmx_cpu_nmi(vcpu->cpu);
-		vmx_unblock_nmis();
+	case EXIT_REASON_EXCEPTION_OR_NMI:
+		return decode_exception_or_nmi(vcpu);
+	case EXIT_REASON_PREEMPTION_TIMER: /* an NMI struck in the hypervisor */
+		vmx_nmis_answer(vcpu->cpu);
 		return SOCLE_EXIT_NMI;
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
+		return SOCLE_EXIT_INTERRUPT;
+	case EXIT_REASON_INTERRUPT_WINDOW:
+		clear_processor_control(PROCESSOR_INTERRUPT_WINDOW);
+		return SOCLE_EXIT_INTERRUPT_WINDOW;
+	case EXIT_REASON_MOV_DR: /* the access is made again, to its own */
+		guest_debug_begin(vcpu);
+		clear_processor_control(PROCESSOR_MOV_DR_EXITING);
+		return SOCLE_EXIT_CR_ACCESS;
+	case EXIT_REASON_TASK_SWITCH:
+		return decode_task_switch(vcpu);
 	case EXIT_REASON_NMI_WINDOW:
 		open_nmi_window(vcpu);
 		return SOCLE_EXIT_NMI_WINDOW;
@@ -262,16 +330,37 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 		handle_cr_access(vcpu);
 		return SOCLE_EXIT_CR_ACCESS;
 	case EXIT_REASON_GETSEC:
+	case EXIT_REASON_RDPMC:
+	case EXIT_REASON_RSM:
+	case EXIT_REASON_MWAIT:
+	case EXIT_REASON_MONITOR:
 	case EXIT_REASON_VMCLEAR ... EXIT_REASON_VMXON:
 	case EXIT_REASON_INVEPT:
 	case EXIT_REASON_INVVPID:
 		return SOCLE_EXIT_REFUSED;
-	case EXIT_REASON_TRIPLE_FAULT:
+	case EXIT_REASON_TRIPLE_FAULT: /* nothing but an NMI would end an entry in shutdown state */
+		vmcs_write(VMCS_GUEST_ACTIVITY, 0);
 		return SOCLE_EXIT_SHUTDOWN;
 	default:
 		exit->information = vmcs_read(VMCS_EXIT_QUALIFICATION);
 		return exit->code & EXIT_REASON_ENTRY_FAILURE ? SOCLE_EXIT_ENTRY_FAILURE
 							      : SOCLE_EXIT_OTHER;
+	}
+}
+
+/* A port access; one that is not a string instruction's counts as done. */
+static inline void decode_io(struct vcpu *vcpu)
+{
+	uint64_t q = vmcs_read(VMCS_EXIT_QUALIFICATION);
+
+	vcpu->exit.information = QUALIFICATION_IO_PORT(q) | QUALIFICATION_IO_BYTES(q) << 16 |
+				 (q & QUALIFICATION_IO_IN ? SOCLE_IO_IN : 0);
+	if (__builtin_expect((q & QUALIFICATION_IO_STRING) != 0, false)) {
+		vcpu->exit.information |=
+			SOCLE_IO_STRING | (q & QUALIFICATION_IO_REP ? SOCLE_IO_REP : 0);
+		vcpu->exit.rip = vmcs_read(VMCS_GUEST_RIP);
+	} else {
+		complete_instruction(vcpu);
 	}
 }
 
@@ -290,6 +379,14 @@ static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu)
 		complete_instruction(vcpu);
 		return SOCLE_EXIT_CPUID;
 	}
+	if (code == EXIT_REASON_IO) {
+		decode_io(vcpu);
+		return SOCLE_EXIT_IO;
+	}
+	if (code == EXIT_REASON_HLT) {
+		complete_instruction(vcpu);
+		return SOCLE_EXIT_HLT;
+	}
 	if (code == EXIT_REASON_RDMSR || code == EXIT_REASON_WRMSR) {
 		complete_instruction(vcpu);
 		return code == EXIT_REASON_WRMSR ? SOCLE_EXIT_MSR_WRITE : SOCLE_EXIT_MSR_READ;
@@ -298,7 +395,7 @@ static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu)
 		complete_instruction(vcpu);
 		return SOCLE_EXIT_XSETBV;
 	}
-	if (code == EXIT_REASON_INVD) {
+	if (code == EXIT_REASON_INVD || code == EXIT_REASON_WBINVD) {
 		complete_instruction(vcpu);
 		return SOCLE_EXIT_INVD;
 	}
@@ -312,7 +409,7 @@ static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu)
  */
 static inline bool world_switch(struct vcpu *vcpu)
 {
-	struct vcpu_registers *regs = &vcpu->regs;
+	struct vcpu_registers *regs = vcpu->regs;
 	uint64_t result = vcpu->launched;
 
 	__asm__ volatile("call vmx_world_switch"
@@ -331,7 +428,7 @@ static enum socle_exit_reason entry_failed(struct vcpu *vcpu)
 	return SOCLE_EXIT_ENTRY_FAILURE;
 }
 
-_Noreturn void vmx_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EXIT_COUNT])
+_Noreturn void vmx_cpu_run(struct cpu *cpu)
 {
 	uint64_t left = rdtsc();
 
@@ -347,7 +444,7 @@ _Noreturn void vmx_cpu_run(struct cpu *cpu, const vcpu_handler handlers[SOCLE_EX
 		vcpu->launched = true;
 		reason = __builtin_expect(entered, true) ? decode_exit(vcpu) : entry_failed(vcpu);
 		vcpu->exits[reason]++;
-		handlers[reason](vcpu);
+		vcpu->handlers[reason](vcpu);
 	}
 }
 
@@ -368,9 +465,11 @@ void vmx_vcpu_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, event);
 }
 
-/* A control register as the guest sees it. */
-static uint64_t shadowed(uint64_t field, uint64_t shadow_field, uint64_t owned)
+/* A control register as the VM sees it. */
+static uint64_t shadowed(uint64_t field, uint64_t shadow_field, uint64_t mask_field)
 {
+	uint64_t owned = vmcs_read(mask_field);
+
 	return (vmcs_read(field) & ~owned) | (vmcs_read(shadow_field) & owned);
 }
 
@@ -381,11 +480,11 @@ uint64_t vmx_vcpu_read(struct vcpu *vcpu, enum vcpu_register which)
 	case VCPU_RIP:
 		return vmcs_read(VMCS_GUEST_RIP);
 	case VCPU_CR0:
-		return shadowed(VMCS_GUEST_CR0, VMCS_CR0_READ_SHADOW, CR0_OWNED);
+		return shadowed(VMCS_GUEST_CR0, VMCS_CR0_READ_SHADOW, VMCS_CR0_MASK);
 	case VCPU_CR3:
 		return vmcs_read(VMCS_GUEST_CR3);
 	case VCPU_CR4:
-		return shadowed(VMCS_GUEST_CR4, VMCS_CR4_READ_SHADOW, CR4_OWNED);
+		return shadowed(VMCS_GUEST_CR4, VMCS_CR4_READ_SHADOW, VMCS_CR4_MASK);
 	case VCPU_EFER:
 		return vmcs_read(VMCS_GUEST_EFER);
 	case VCPU_RSP:

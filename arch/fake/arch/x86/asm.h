@@ -17,6 +17,8 @@ uint64_t rdmsr(uint32_t msr);
 void wrmsr(uint32_t msr, uint64_t v);
 struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf);
 void xsetbv(uint32_t index, uint64_t v);
+uint64_t xgetbv(uint32_t index);
+uint64_t read_cr4(void);
 void wbinvd(void);
 
 #endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A guest's FPU, vector and other XSAVE state. It is the processor's while the guest runs. The
+ * service VM's thread that runs a guest has it in its registers afterwards, as if it had called a
+ * function that clobbers them: they are its domain's, and its kernel keeps them from other
+ * processes.
+ */
+#ifndef ARCH_X86_GUEST_FPU_H
+#define ARCH_X86_GUEST_FPU_H
+
+#include "arch/x86/vcpu.h"
+
+/* Before and after a run, on the CPU that runs the vCPU. */
+void guest_fpu_load(struct vcpu *vcpu);
+void guest_fpu_save(struct vcpu *vcpu);
+
+/*
+ * XSETBV of the guest that runs on this CPU. Components that it did not have begin as after a
+ * reset: until now they held the service VM's. False: the processor would raise #GP.
+ */
+bool guest_fpu_xsetbv(uint32_t index, uint64_t value);
+
+#endif

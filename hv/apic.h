@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The virtual local APIC (SDM volume 3, chapter 11): registers in x2APIC mode, interrupts, timer.
+ * Its state is the register image in the vCPU's area, which the VMM works on too (accesses in xAPIC
+ * mode, restoring); nothing but the guest depends on what is there.
+ *
+ * Interrupts for a vCPU are set in area->posted by anyone at any time, and taken into the image by
+ * the CPU that runs the vCPU.
+ */
+#ifndef HV_APIC_H
+#define HV_APIC_H
+
+#include "arch/x86/vcpu.h"
+
+enum apic_result {
+	APIC_DONE,  /* the access is done */
+	APIC_FAULT, /* the processor would raise #GP */
+	APIC_EOI,   /* done; *detail is the vector of a level-triggered interrupt */
+	APIC_IPI,   /* *detail is an ICR value that is the VMM's to carry out */
+	APIC_WAKE,  /* done; *detail is a mask of idle vCPUs that have an interrupt now */
+	APIC_OTHER, /* not one of the local APIC's registers */
+};
+
+/* RDMSR and WRMSR of 0x800 .. 0x8ff and IA32_TSC_DEADLINE. */
+enum apic_result apic_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+enum apic_result apic_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value, uint64_t *detail);
+
+/*
+ * Before an entry: takes what has been posted and what the timer made, and has the highest
+ * interrupt that the priorities allow raised, now or as soon as the guest can take it.
+ */
+void apic_deliver(struct vcpu *vcpu);
+
+/* True if a halted vCPU has an interrupt to wake up for. */
+bool apic_has_interrupt(struct vcpu *vcpu);
+
+#endif

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "hv/guest.h"
+
+#include "arch/x86/arch.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/guest_cpuid.h"
+#include "arch/x86/guest_fpu.h"
+#include "hv/apic.h"
+#include "hv/cpu.h"
+#include "hv/domain.h"
+#include "hv/shootdown.h"
+
+/* Running and leaving -----------------------------------------------------------------------------
+ */
+
+int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
+{
+	struct cpu *cpu = service->cpu;
+	struct vcpu *vcpu;
+	uint64_t load, event;
+
+	if (number >= SOCLE_MAX_VCPUS)
+		return SOCLE_ERROR_ARGUMENT;
+	vcpu = __atomic_load_n(&domain->vcpu[number], __ATOMIC_ACQUIRE);
+	if (vcpu == NULL)
+		return SOCLE_ERROR_ARGUMENT;
+	if (__atomic_exchange_n(&vcpu->running, 1, __ATOMIC_ACQUIRE) != 0)
+		return SOCLE_ERROR_BUSY;
+	/* Counted first, looked at second: destruction does it the other way round. */
+	__atomic_fetch_add(&domain->users, 1, __ATOMIC_SEQ_CST);
+	vcpu->cpu = cpu;
+	if (__atomic_load_n(&domain->state, __ATOMIC_SEQ_CST) != DOMAIN_ALIVE ||
+	    __atomic_exchange_n(&vcpu->kicked, 0, __ATOMIC_ACQ_REL) != 0) {
+		__atomic_fetch_sub(&domain->users, 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
+		return SOCLE_EXIT_INTERRUPT;
+	}
+	load = vcpu->area->load;
+	event = vcpu->area->event;
+	vcpu->area->load = 0;
+	vcpu->area->event = 0;
+	vcpu->area->where = SOCLE_WHERE_GUEST;
+	if (load & SOCLE_LOAD_APIC)
+		vcpu->requests = true;
+	arch->guest_load(vcpu, load);
+	if ((event & SOCLE_EVENT_VALID) && !arch->guest_event(vcpu, event)) {
+		arch->guest_leave(vcpu);
+		vcpu->area->where = SOCLE_WHERE_VMM;
+		__atomic_fetch_sub(&domain->users, 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
+		return SOCLE_ERROR_ARGUMENT;
+	}
+	apic_deliver(vcpu);
+	cpu->current = vcpu;
+	return SOCLE_OK; /* guest_leave() puts the true result in its place */
+}
+
+/* Ends a run: the VMM's thread goes on behind its hypercall, with the reason as its result. */
+static void leave(struct vcpu *vcpu, enum socle_exit_reason reason)
+{
+	struct domain *domain = vcpu->domain;
+	struct cpu *cpu = vcpu->cpu;
+
+	vcpu->area->exit_reason = reason;
+	vcpu->area->where = SOCLE_WHERE_VMM;
+	arch->guest_leave(vcpu);
+	cpu->current = &cpu->service;
+	cpu->service.regs->rax = reason;
+	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
+	__atomic_fetch_sub(&domain->users, 1, __ATOMIC_RELEASE);
+}
+
+int64_t guest_kick(struct domain *domain, uint64_t number)
+{
+	struct vcpu *vcpu;
+
+	if (number >= SOCLE_MAX_VCPUS)
+		return SOCLE_ERROR_ARGUMENT;
+	vcpu = __atomic_load_n(&domain->vcpu[number], __ATOMIC_ACQUIRE);
+	if (vcpu == NULL)
+		return SOCLE_ERROR_ARGUMENT;
+	__atomic_store_n(&vcpu->kicked, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&vcpu->running, __ATOMIC_SEQ_CST) != 0)
+		shootdown_kick(vcpu->cpu);
+	return SOCLE_OK;
+}
+
+/* Exits -------------------------------------------------------------------------------------------
+ */
+
+static void handle_cpuid(struct vcpu *vcpu)
+{
+	guest_cpuid_table(vcpu);
+}
+
+/*
+ * The VMM does the access: port, bytes and direction are in info[0]. For a string instruction it needs
+ * segments and paging too.
+ */
+static void handle_io(struct vcpu *vcpu)
+{
+	vcpu->area->info[0] = vcpu->exit.information;
+	if (__builtin_expect((vcpu->exit.information & SOCLE_IO_STRING) != 0, false))
+		arch->guest_save_system(vcpu);
+	leave(vcpu, SOCLE_EXIT_IO);
+}
+
+static void handle_second_level(struct vcpu *vcpu)
+{
+	vcpu->area->info[0] = vcpu->exit.address.v;
+	vcpu->area->info[1] = vcpu->exit.write ? SOCLE_ACCESS_WRITE : SOCLE_ACCESS_READ;
+	arch->guest_save_system(vcpu);
+	leave(vcpu, SOCLE_EXIT_SECOND_LEVEL);
+}
+
+static void handle_hlt(struct vcpu *vcpu)
+{
+	if (apic_has_interrupt(vcpu))
+		apic_deliver(vcpu);
+	else
+		leave(vcpu, SOCLE_EXIT_HLT);
+}
+
+/* To the VMM, with the register and where the instruction is: what it knows of it, we need not. */
+static void leave_with_msr(struct vcpu *vcpu, enum socle_exit_reason reason, uint32_t msr)
+{
+	vcpu->area->info[0] = msr;
+	vcpu->area->info[1] = vcpu->exit.rip;
+	leave(vcpu, reason);
+}
+
+static void handle_msr_read(struct vcpu *vcpu)
+{
+	uint32_t msr = (uint32_t)vcpu->regs->rcx;
+	uint64_t value;
+	enum apic_result result = apic_msr_read(vcpu, msr, &value);
+
+	if (result == APIC_FAULT) {
+		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
+		return;
+	}
+	if (result != APIC_DONE && !arch->msr_read(vcpu, msr, &value)) {
+		leave_with_msr(vcpu, SOCLE_EXIT_MSR_READ, msr);
+		return;
+	}
+	vcpu->regs->rax = (uint32_t)value;
+	vcpu->regs->rdx = value >> 32;
+}
+
+static void handle_msr_write(struct vcpu *vcpu)
+{
+	uint32_t msr = (uint32_t)vcpu->regs->rcx;
+	uint64_t value = (uint32_t)vcpu->regs->rax | vcpu->regs->rdx << 32;
+	uint64_t detail = 0;
+
+	switch (apic_msr_write(vcpu, msr, value, &detail)) {
+	case APIC_FAULT:
+		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
+		break;
+	case APIC_OTHER:
+		if (!arch->msr_write(vcpu, msr, value))
+			leave_with_msr(vcpu, SOCLE_EXIT_MSR_WRITE, msr);
+		break;
+	case APIC_EOI:
+		vcpu->area->info[0] = detail;
+		leave(vcpu, SOCLE_EXIT_EOI);
+		break;
+	case APIC_IPI:
+		vcpu->area->info[0] = detail;
+		leave(vcpu, SOCLE_EXIT_IPI);
+		break;
+	case APIC_WAKE:
+		vcpu->area->info[0] = detail;
+		leave(vcpu, SOCLE_EXIT_WAKE);
+		break;
+	case APIC_DONE: /* the task priority or an EOI may let an interrupt through */
+		apic_deliver(vcpu);
+		break;
+	}
+}
+
+/* A physical interrupt waits: the service VM takes over. */
+static void handle_interrupt(struct vcpu *vcpu)
+{
+	leave(vcpu, SOCLE_EXIT_INTERRUPT);
+}
+
+/* The machine's NMI is the service VM's. Another CPU's says to leave, or that there is an
+ * interrupt. */
+static void handle_nmi(struct vcpu *vcpu)
+{
+	if (vcpu->cpu->service.nmi_pending ||
+	    __atomic_load_n(&vcpu->domain->state, __ATOMIC_ACQUIRE) != DOMAIN_ALIVE ||
+	    __atomic_exchange_n(&vcpu->kicked, 0, __ATOMIC_ACQ_REL) != 0)
+		leave(vcpu, SOCLE_EXIT_INTERRUPT);
+	else
+		apic_deliver(vcpu);
+}
+
+static void handle_window(struct vcpu *vcpu)
+{
+	apic_deliver(vcpu);
+}
+
+static void handle_nothing(struct vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+static void handle_refused(struct vcpu *vcpu)
+{
+	arch->vcpu_fault(vcpu, VECTOR_UD, 0);
+}
+
+static void handle_xsetbv(struct vcpu *vcpu)
+{
+	uint64_t value = (uint32_t)vcpu->regs->rax | vcpu->regs->rdx << 32;
+
+	if (!guest_fpu_xsetbv((uint32_t)vcpu->regs->rcx, value))
+		arch->vcpu_fault(vcpu, VECTOR_GP, 0);
+}
+
+static void handle_shutdown(struct vcpu *vcpu)
+{
+	arch->guest_save_system(vcpu);
+	leave(vcpu, SOCLE_EXIT_SHUTDOWN);
+}
+
+/* Also what no guest can cause: its VMM hears of it, nobody else does. */
+static void handle_entry_failure(struct vcpu *vcpu)
+{
+	vcpu->area->info[0] = vcpu->exit.code;
+	arch->guest_save_system(vcpu);
+	leave(vcpu, SOCLE_EXIT_ENTRY_FAILURE);
+}
+
+const vcpu_handler guest_handlers[SOCLE_EXIT_COUNT] = {
+	[SOCLE_EXIT_CPUID] = handle_cpuid,
+	[SOCLE_EXIT_HYPERCALL] = handle_refused,
+	[SOCLE_EXIT_XSETBV] = handle_xsetbv,
+	[SOCLE_EXIT_MSR_READ] = handle_msr_read,
+	[SOCLE_EXIT_MSR_WRITE] = handle_msr_write,
+	[SOCLE_EXIT_SECOND_LEVEL] = handle_second_level,
+	[SOCLE_EXIT_NMI] = handle_nmi,
+	[SOCLE_EXIT_NMI_WINDOW] = handle_nothing,
+	[SOCLE_EXIT_INIT] = handle_interrupt,
+	[SOCLE_EXIT_SIPI] = handle_interrupt,
+	[SOCLE_EXIT_CR_ACCESS] = handle_nothing,
+	[SOCLE_EXIT_INVD] = handle_nothing,
+	[SOCLE_EXIT_REFUSED] = handle_refused,
+	[SOCLE_EXIT_SHUTDOWN] = handle_shutdown,
+	[SOCLE_EXIT_INTERRUPT] = handle_interrupt,
+	[SOCLE_EXIT_EXCEPTION] = handle_nothing,
+	[SOCLE_EXIT_HLT] = handle_hlt,
+	[SOCLE_EXIT_IO] = handle_io,
+	[SOCLE_EXIT_ENTRY_FAILURE] = handle_entry_failure,
+	[SOCLE_EXIT_OTHER] = handle_entry_failure,
+	[SOCLE_EXIT_INTERRUPT_WINDOW] = handle_window,
+	[SOCLE_EXIT_EOI] = handle_nothing,
+	[SOCLE_EXIT_IPI] = handle_nothing,
+	[SOCLE_EXIT_WAKE] = handle_nothing,
+};

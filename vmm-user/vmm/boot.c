@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the configuration adds to the machine: disks, networks, and what it starts with. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm-user/vmm/acpi_tables.h"
+#include "vmm-user/vmm/loader.h"
+#include "vmm-user/vmm/pci.h"
+#include "vmm-user/vmm/vcpu.h"
+#include "vmm-user/vmm/virtio.h"
+
+#define IMAGE_BYTES_MAX (2ull << 30)
+#define PCI64_BYTES	0x8000000000ull
+#define BLK_QUEUES	4u
+
+static bool create_disk(struct vmm *vmm, const struct vmm_disk_config *disk)
+{
+	unsigned vcpus = vmm->config.vcpus;
+	const struct virtio_blk_options options = {
+		.fd = disk->fd,
+		.id = disk->vdev,
+		.readonly = disk->readonly || disk->cdrom,
+		.snapshot = disk->snapshot,
+		.queues = vcpus < BLK_QUEUES ? vcpus : BLK_QUEUES,
+	};
+
+	if (virtio_blk_create(vmm, &options) != NULL)
+		return true;
+	vmm_log(vmm, "disk %s (%s) cannot be used", disk->vdev, disk->target);
+	return false;
+}
+
+static bool create_net(struct vmm *vmm, const struct vmm_net_config *net)
+{
+	struct virtio_net_options options = {
+		.backend = net->tap ? VIRTIO_NET_TAP : VIRTIO_NET_STREAM,
+		.fd = net->fd,
+	};
+
+	if (net->fd < 0) {
+		vmm_log(vmm, "a network in user mode has no descriptor: it is left out");
+		return true;
+	}
+	memcpy(options.mac, net->mac, sizeof(options.mac));
+	return virtio_net_create(vmm, &options) != NULL;
+}
+
+bool boot_create_devices(struct vmm *vmm)
+{
+	for (unsigned i = 0; i < vmm->config.disks; i++)
+		if (!create_disk(vmm, &vmm->config.disk[i]))
+			return false;
+	for (unsigned i = 0; i < vmm->config.nets; i++)
+		if (!create_net(vmm, &vmm->config.net[i]))
+			return false;
+	return virtio_rng_create(vmm) != NULL;
+}
+
+static bool place_acpi(struct vmm *vmm)
+{
+	static struct acpi_tables tables;
+	const struct acpi_config config = {
+		.vcpus = vmm->config.vcpus,
+		.hpet = true,
+		.com = {true, false},
+		.i8042 = true,
+		.pci64_base = PCI_MEMORY64_BASE,
+		.pci64_bytes = PCI64_BYTES,
+	};
+
+	if (acpi_build(&config, &tables) &&
+	    acpi_place(vmm, &tables, LOADER_ACPI, 0x100000 - LOADER_ACPI) != 0)
+		return true;
+	vmm_log(vmm, "the ACPI tables do not fit");
+	return false;
+}
+
+/*
+ * Reads a file that is open already, as a whole. It is not opened again by name: what may be read
+ * was decided when it was opened.
+ */
+static bool read_image(struct vmm *vmm, int fd, const char *path, struct loader_image *image)
+{
+	struct stat status;
+	ssize_t got = 0;
+
+	*image = (struct loader_image){.path = path == NULL ? "the image" : path};
+	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size <= 0 ||
+	    (uint64_t)status.st_size > IMAGE_BYTES_MAX) {
+		vmm_log(vmm, "%s: expected a file of 1 byte to 2 GiB", image->path);
+		return false;
+	}
+	image->at = malloc((size_t)status.st_size);
+	while (image->at != NULL && image->bytes < (size_t)status.st_size) {
+		got = pread(fd, image->at + image->bytes, (size_t)status.st_size - image->bytes,
+			    (off_t)image->bytes);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		image->bytes += (size_t)got;
+	}
+	if (image->at != NULL && image->bytes == (size_t)status.st_size)
+		return true;
+	vmm_log(vmm, "%s: %s", image->path,
+		got == 0 && image->at != NULL ? "it became shorter" : strerror(errno));
+	return false;
+}
+
+bool boot_load(struct vmm *vmm)
+{
+	const struct vmm_config *config = &vmm->config;
+	struct loader_image kernel = {0}, ramdisk = {0};
+	struct loader_error error = {{0}};
+	struct loader_request request = {.kernel = &kernel,
+					 .module = &ramdisk,
+					 .modules = config->ramdisk_fd >= 0 ? 1 : 0,
+					 .command_line = config->cmdline,
+					 .rsdp = LOADER_ACPI};
+	uint32_t *done; /* 1: the guest has been started by an earlier VMM */
+	bool loaded, fresh;
+
+	done = state_section(vmm, "boot", 0, 1, sizeof(*done), &fresh);
+	if (done == NULL || *done != 0)
+		return done != NULL;
+	if (config->kernel_fd < 0) {
+		vmm_log(vmm, "no kernel is given, and there is no firmware yet");
+		return false;
+	}
+	loaded = place_acpi(vmm) && read_image(vmm, config->kernel_fd, config->kernel, &kernel) &&
+		 (config->ramdisk_fd < 0 ||
+		  read_image(vmm, config->ramdisk_fd, config->ramdisk, &ramdisk)) &&
+		 loader_load(vmm, &request, vmm->vcpu[0].area, &error);
+	if (!loaded && error.text[0] != 0)
+		vmm_log(vmm, "%s", error.text);
+	*done = loaded;
+	loader_free(&kernel);
+	loader_free(&ramdisk);
+	return loaded;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the parts of insn_*.c know of each other. */
+#ifndef VMM_INSN_INTERNAL_H
+#define VMM_INSN_INTERNAL_H
+
+#include "vmm-user/vmm/insn.h"
+#include "vmm-user/vmm/walk.h"
+
+#define FLAG_CF	   (1ull << 0)
+#define FLAG_PF	   (1ull << 2)
+#define FLAG_AF	   (1ull << 4)
+#define FLAG_ZF	   (1ull << 6)
+#define FLAG_SF	   (1ull << 7)
+#define FLAG_TF	   (1ull << 8)
+#define FLAG_DF	   (1ull << 10)
+#define FLAG_OF	   (1ull << 11)
+#define FLAG_RF	   (1ull << 16)
+#define FLAG_VM	   (1ull << 17)
+#define FLAG_AC	   (1ull << 18)
+#define FLAG_ARITH (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
+
+/* What insn_alu() does with one or two values; the others are insn.c's. */
+enum insn_op {
+	OP_UNKNOWN,
+	/* two values, a result */
+	OP_ADD,
+	OP_ADC,
+	OP_SUB,
+	OP_SBB,
+	OP_AND,
+	OP_OR,
+	OP_XOR,
+	/* two values, flags only */
+	OP_CMP,
+	OP_TEST,
+	/* one value */
+	OP_INC,
+	OP_DEC,
+	OP_NEG,
+	OP_NOT,
+	/* a value and a count */
+	OP_ROL,
+	OP_ROR,
+	OP_RCL,
+	OP_RCR,
+	OP_SHL,
+	OP_SHR,
+	OP_SAR,
+	/* a value and the number of a bit */
+	OP_BT,
+	OP_BTS,
+	OP_BTR,
+	OP_BTC,
+	OP_LAST_ALU = OP_BTC,
+	OP_MOVE,	/* zero-extended, if the destination is wider */
+	OP_MOVE_SIGNED, /* sign-extended */
+	OP_MOVE_SWAPPED,
+	OP_SET,
+	OP_MOVE_IF,
+	OP_EXCHANGE,
+	OP_EXCHANGE_ADD,
+	OP_COMPARE_EXCHANGE,
+	OP_PUSH,
+	OP_POP,
+	OP_CALL,
+	OP_JUMP,
+	OP_VECTOR, /* a move between an XMM register and memory */
+	OP_VECTOR_ALIGNED,
+	OP_STRING_MOVE,
+	OP_STRING_STORE,
+	OP_STRING_LOAD,
+	OP_STRING_COMPARE,
+	OP_STRING_SCAN,
+	OP_STRING_IN,
+	OP_STRING_OUT,
+};
+
+enum insn_mode { MODE_16, MODE_32, MODE_64, MODE_COUNT };
+
+enum insn_segment { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS };
+
+enum operand_kind {
+	OPERAND_NONE,
+	OPERAND_REGISTER,
+	OPERAND_HIGH, /* AH, CH, DH, BH: bits 15:8 of register `number` */
+	OPERAND_MEMORY,
+	OPERAND_IMMEDIATE,
+	OPERAND_SEGMENT,
+	OPERAND_VECTOR
+};
+
+struct operand {
+	uint8_t kind, number, bytes;
+};
+
+#define REGISTER_RAX  0
+#define REGISTER_RCX  1
+#define REGISTER_RSP  4
+#define REGISTER_RSI  6
+#define REGISTER_RDI  7
+#define REGISTER_RIP  16
+#define REGISTER_NONE 0xff
+
+enum insn_repeat { REPEAT_NONE, REPEAT, REPEAT_NOT };
+
+/* An instruction, as little of it as carrying it out takes. */
+struct insn {
+	uint64_t byte[2]; /* as fetched; those behind its length are 0 */
+	uint8_t length, mode;
+	uint8_t op;	       /* enum insn_op */
+	uint8_t condition;     /* of OP_SET and OP_MOVE_IF: the opcode's low four bits */
+	uint8_t bytes;	       /* operand size, or a string's element size */
+	uint8_t address_bytes; /* address size */
+	uint8_t repeat;	       /* enum insn_repeat */
+	uint8_t segment, base, index, scale;
+	struct operand operand[2];
+	int64_t displacement;
+	uint64_t immediate;
+};
+
+/* One instruction being carried out. */
+struct execution {
+	struct vmm *vmm;
+	struct socle_vcpu_area *area;
+	const struct insn *insn;
+	struct walk_registers registers;
+	unsigned mode, user; /* enum insn_mode; WALK_USER or 0 */
+	/* The exit's address may stand for a walk: one memory operand, with the access that it was.
+	 */
+	uint64_t exit_gpa;
+	unsigned exit_access; /* enum socle_access; 0: it may not */
+};
+
+/* A memory operand after segmentation and paging. */
+struct place {
+	uint64_t gpa[2]; /* of its first byte; of its first byte on a second page */
+	unsigned bytes;
+	unsigned first; /* bytes on the first page */
+};
+
+/* insn_decode.c */
+
+/* Starts an execution: everything but the instruction. */
+void insn_begin(struct execution *execution, struct vmm *vmm, struct socle_vcpu_area *area);
+/* The bytes at rip; how many there are before a fault, which is raised if there are none. */
+unsigned insn_fetch(struct execution *execution, uint64_t byte[2], bool raise);
+/*
+ * Fetches and decodes into execution->insn. INSN_DONE with insn NULL: the code's second page came
+ * while we looked, run the vCPU again.
+ */
+enum insn_result insn_decode(struct execution *execution);
+
+/* insn_memory.c */
+
+/*
+ * Checks and translates `bytes` bytes at an offset in a segment; false: a fault was raised. With
+ * WALK_WRITE in access it is for writing, or for reading and then writing.
+ */
+bool insn_resolve(struct execution *execution, unsigned segment, uint64_t offset, unsigned bytes,
+		  unsigned access, struct place *place);
+/* As far as segmentation goes: the linear address. */
+bool insn_linear(struct execution *execution, unsigned segment, uint64_t offset, unsigned bytes,
+		 unsigned access, uint64_t *linear);
+uint64_t insn_load(struct execution *execution, const struct place *place);
+void insn_store(struct execution *execution, const struct place *place, uint64_t value);
+void insn_load_bytes(struct execution *execution, const struct place *place, void *value);
+void insn_store_bytes(struct execution *execution, const struct place *place, const void *value);
+
+/* insn_alu.c */
+
+/* The result of op on values of that many bytes; *flags changes as the processor's would. */
+uint64_t insn_alu(enum insn_op op, unsigned bytes, uint64_t a, uint64_t b, uint64_t *flags);
+bool insn_condition(unsigned condition, uint64_t flags);
+
+/* insn_string.c */
+enum insn_result insn_string(struct execution *execution);
+
+/* insn.c */
+
+/* rip goes to `rip`; what every finished instruction does besides. */
+enum insn_result insn_finish(struct execution *execution, uint64_t rip);
+
+static inline uint64_t insn_mask(unsigned bytes)
+{
+	return bytes == 8 ? ~0ull : (1ull << 8 * bytes) - 1;
+}
+
+/* The general register with the number it has in instructions; the area has RSP behind the rest. */
+static inline uint64_t *insn_register(struct socle_vcpu_area *area, unsigned number)
+{
+	return (uint64_t *)area + (number < REGISTER_RSP    ? number
+				   : number == REGISTER_RSP ? 15
+							    : number - 1);
+}
+
+/* Writes the low `bytes` of a register: a 32-bit result clears the upper half. */
+static inline void insn_set_register(struct socle_vcpu_area *area, unsigned number, unsigned bytes,
+				     uint64_t value)
+{
+	uint64_t *at = insn_register(area, number), mask = insn_mask(bytes);
+
+	*at = bytes >= 4 ? value & mask : (*at & ~mask) | (value & mask);
+}
+
+static inline struct socle_segment *insn_segment(struct socle_vcpu_area *area, unsigned number)
+{
+	return &area->system.es + number;
+}
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The domain as a whole: its memory, its devices, pausing, and its end. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "vmm-user/vmm/control.h"
+#include "vmm-user/vmm/pci.h"
+#include "vmm-user/vmm/vcpu.h"
+
+#define LOG_LINE_BYTES 512
+#define SERIAL_COM1    0
+
+unsigned vmm_vcpus(const struct vmm *vmm)
+{
+	return vmm->config.vcpus;
+}
+
+void vmm_log(struct vmm *vmm, const char *format, ...)
+{
+	char line[LOG_LINE_BYTES];
+	va_list arguments;
+	int length;
+	ssize_t written;
+
+	(void)vmm;
+	va_start(arguments, format);
+	length = vsnprintf(line, sizeof(line) - 1, format, arguments);
+	va_end(arguments);
+	if (length < 0)
+		return;
+	if ((size_t)length > sizeof(line) - 2)
+		length = sizeof(line) - 2;
+	/* A guest's text must stay one entry. */
+	for (int i = 0; i < length; i++)
+		if (line[i] == '\n')
+			line[i] = ' ';
+	line[length] = '\n';
+	written = write(STDERR_FILENO, line, (size_t)length + 1);
+	(void)written; /* there is nobody to tell */
+}
+
+/* The TSC's rate ------------------------------------------------------------------------------ */
+
+#define NANOSECONDS 1000000000ull
+
+static uint64_t monotonic(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
+}
+
+/*
+ * Measured from the machine's creation to now, so it becomes exact by itself. The error of the
+ * first answers makes a sleep end early or late by less than it lasts.
+ */
+uint64_t machine_tsc_to_ns(const struct vmm *vmm, uint64_t ticks)
+{
+	uint64_t tsc = __rdtsc() - vmm->tsc_start, clock = monotonic() - vmm->clock_start;
+	unsigned __int128 product = (unsigned __int128)ticks * clock;
+
+	if (tsc == 0 || product / tsc > UINT64_MAX)
+		return UINT64_MAX;
+	return (uint64_t)(product / tsc);
+}
+
+/* The end and pauses ------------------------------------------------------------------------- */
+
+static void stop_all(struct vmm *vmm)
+{
+	for (unsigned i = 0; vmm->vcpu != NULL && i < vmm->config.vcpus; i++)
+		vcpu_signal(&vmm->vcpu[i], VCPU_PENDING_STOP);
+	pthread_cond_broadcast(&vmm->changed);
+	event_wake(vmm);
+}
+
+void vmm_end(struct vmm *vmm, enum vmm_end how, const char *format, ...)
+{
+	va_list arguments;
+
+	/* The first reason is the one that counts. */
+	if (vmm->ending)
+		return;
+	va_start(arguments, format);
+	vsnprintf(vmm->reason, sizeof(vmm->reason), format, arguments);
+	va_end(arguments);
+	vmm->end = how;
+	vmm->ending = true;
+	stop_all(vmm);
+}
+
+void machine_pause(struct vmm *vmm)
+{
+	if (vmm->paused)
+		return;
+	vmm->paused = true;
+	stop_all(vmm);
+}
+
+void machine_unpause(struct vmm *vmm)
+{
+	vmm->paused = false;
+	event_clock_start(vmm);
+	pthread_cond_broadcast(&vmm->changed);
+}
+
+/* Memory ------------------------------------------------------------------------------------- */
+
+static size_t total_bytes(const struct vmm *vmm)
+{
+	return (size_t)vmm->config.memory_bytes + (size_t)VMM_CONTROL_FRAMES * SOCLE_FRAME_BYTES;
+}
+
+/* All pieces in a row: the control frames, then RAM. NULL: reported. */
+static uint8_t *map_extents(struct vmm *vmm)
+{
+	const struct vmm_config *config = &vmm->config;
+	uint8_t *base = mmap(NULL, total_bytes(vmm) + SOCLE_FRAME_BYTES, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t at = 0;
+
+	if (base == MAP_FAILED) {
+		vmm_log(vmm, "memory: no room for %zu bytes: %s", total_bytes(vmm),
+			strerror(errno));
+		return NULL;
+	}
+	/* A dax device is mapped at multiples of its page size only. */
+	base += SOCLE_FRAME_BYTES - (uintptr_t)base % SOCLE_FRAME_BYTES;
+	for (unsigned i = 0; i < config->extents; i++) {
+		const struct vmm_extent *extent = &config->extent[i];
+
+		if (mmap(base + at, extent->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			 config->memory_fd, (off_t)extent->offset) == MAP_FAILED) {
+			vmm_log(vmm, "memory: cannot map %llu bytes at %#llx: %s",
+				(unsigned long long)extent->bytes,
+				(unsigned long long)extent->offset, strerror(errno));
+			return NULL;
+		}
+		at += extent->bytes;
+	}
+	return base;
+}
+
+/* Tells the hypervisor where the guest finds the RAM that is at [at, at + bytes) of the row. */
+static bool map_guest(struct vmm *vmm, uint64_t at, uint64_t physical, uint64_t bytes)
+{
+	while (bytes > 0) {
+		bool low = at < vmm->ram.low;
+		uint64_t guest = low ? at : at - vmm->ram.low + MEMORY_HIGH_BASE;
+		uint64_t now = low && bytes > vmm->ram.low - at ? vmm->ram.low - at : bytes;
+		int64_t result = socle_map(
+			&vmm->handle, vmm->config.domain, guest, physical,
+			SOCLE_ACCESS_READ | SOCLE_ACCESS_WRITE | SOCLE_ACCESS_EXECUTE, now);
+
+		if (result < 0) {
+			vmm_log(vmm, "memory: %#llx bytes at guest's %#llx: %s",
+				(unsigned long long)now, (unsigned long long)guest,
+				socle_error_text(result));
+			return false;
+		}
+		at += now;
+		physical += now;
+		bytes -= now;
+	}
+	return true;
+}
+
+static bool map_all(struct vmm *vmm)
+{
+	const uint64_t control = (uint64_t)VMM_CONTROL_FRAMES * SOCLE_FRAME_BYTES;
+	uint64_t at = 0;
+
+	for (unsigned i = 0; i < vmm->config.extents; i++) {
+		const struct vmm_extent *extent = &vmm->config.extent[i];
+		uint64_t skip = at >= control ? 0 : control - at;
+
+		if (skip < extent->bytes &&
+		    !map_guest(vmm, at + skip - control, extent->physical + skip,
+			       extent->bytes - skip))
+			return false;
+		at += extent->bytes;
+	}
+	return true;
+}
+
+/* Creation ----------------------------------------------------------------------------------- */
+
+static bool create_devices(struct vmm *vmm)
+{
+	int serial = vmm->config.serial_fd;
+
+	return pic_create(vmm) && ioapic_create(vmm) && apic_create(vmm) && pit_create(vmm) &&
+	       rtc_create(vmm, vmm->config.rtc_local) && acpi_pm_create(vmm) && hpet_create(vmm) &&
+	       i8042_create(vmm) && debug_exit_create(vmm) &&
+	       uart16550_create(vmm, SERIAL_COM1, serial, serial);
+}
+
+bool machine_create(struct vmm *vmm)
+{
+	uint8_t *base;
+
+	pthread_mutex_init(&vmm->lock, NULL);
+	pthread_cond_init(&vmm->changed, NULL);
+	if (vmm->handle.raw == NULL)
+		vmm->handle = (struct socle_handle){
+			.raw = vmm->config.vendor == SOCLE_VENDOR_SVM ? socle_raw_vmmcall
+								      : socle_raw_vmcall,
+			.key = vmm->config.key,
+			.vendor = vmm->config.vendor,
+		};
+	vmm->tsc_start = __rdtsc();
+	vmm->clock_start = monotonic();
+	base = map_extents(vmm);
+	if (base == NULL || !state_open(vmm, base + VMM_STATE_OFFSET, VMM_STATE_BYTES))
+		return false;
+	memory_set(vmm, base + (size_t)VMM_CONTROL_FRAMES * SOCLE_FRAME_BYTES,
+		   vmm->config.memory_bytes);
+	return event_open(vmm) && create_devices(vmm) && pci_create(vmm) && map_all(vmm) &&
+	       vcpu_create_all(vmm, base, vmm->config.extent[0].physical);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the core's parts share: the machine itself. Devices see vmm.h only, but for the interrupt
+ * controllers, whose lines are here.
+ *
+ * Locks: `lock` guards everything below but what a vCPU's own thread keeps (vcpu.h). It is the only
+ * lock.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include <pthread.h>
+
+#include "socle.h"
+#include "vmm-user/vmm/config.h"
+#include "vmm-user/vmm/vmm.h"
+
+/* state.c: the region is a header and sections one behind the other. */
+struct state_region {
+	uint8_t *base;
+	size_t bytes;
+};
+
+/*
+ * Takes [base, base + bytes), zeroed or left by an earlier process, as the state region.
+ * False, reported: it is neither, or damaged.
+ */
+bool state_open(struct vmm *vmm, void *base, size_t bytes);
+
+/* bus.c */
+struct bus_map {
+	struct bus_range *range; /* by base */
+	unsigned count, room;
+	uint64_t lost; /* accesses to nothing */
+};
+void bus_destroy(struct vmm *vmm);
+
+/* memory.c */
+#define MEMORY_LOW_MAX	 0xc0000000ull	/* RAM below 4 GiB ends here at the latest */
+#define MEMORY_HIGH_BASE 0x100000000ull /* and goes on here */
+
+struct guest_ram {
+	uint8_t *base; /* of low, then high, without a gap */
+	uint64_t low, high;
+	uint64_t *dirty; /* a bit for each 4 KiB page of the mapping; NULL: no log is kept */
+};
+
+/* Takes `bytes` of memory mapped at base as the guest's. */
+void memory_set(struct vmm *vmm, void *base, uint64_t bytes);
+
+/* event.c */
+struct event_watch;
+
+struct events {
+	int epoll, timer, wake;	   /* file descriptors */
+	struct vmm_timer *timers;  /* by deadline */
+	struct event_watch *watch; /* by file descriptor */
+	unsigned watches;
+	struct event_clock *clock; /* in the state region */
+};
+
+/* Nanoseconds since 1970 in UTC, by the service VM's clock. */
+int64_t vmm_wall_clock(struct vmm *vmm);
+
+bool event_open(struct vmm *vmm);
+void event_close(struct vmm *vmm);
+/* Waits for one event and handles it; takes the lock. False: it cannot wait any more. */
+bool event_step(struct vmm *vmm);
+/* Makes event_step() return soon. From any thread, without the lock too. */
+void event_wake(struct vmm *vmm);
+/* Stops and starts vmm_now(). With the lock held. */
+void event_clock_stop(struct vmm *vmm);
+void event_clock_start(struct vmm *vmm);
+
+/* devices/pic.c */
+void pic_set(struct vmm *vmm, unsigned irq, bool level);
+/* True if the pair asks for an interrupt: the level of INTR. */
+bool pic_output(struct vmm *vmm);
+/* Interrupt acknowledge: the vector. */
+uint8_t pic_acknowledge(struct vmm *vmm);
+
+/* devices/ioapic.c */
+void ioapic_set(struct vmm *vmm, unsigned pin, bool level);
+void ioapic_eoi(struct vmm *vmm, uint8_t vector);
+
+/* devices/pit.c, devices/rtc.c: the HPET's legacy replacement keeps their interrupts off. */
+void pit_legacy_replaced(struct vmm *vmm, bool replaced);
+void rtc_legacy_replaced(struct vmm *vmm, bool replaced);
+
+/* devices/acpi_pm.c: somebody presses the power button. With the lock held. */
+void acpi_pm_power_button(struct vmm *vmm);
+
+/* irq.c: INTR changed: the vCPU whose local APIC takes it must look. */
+void irq_pic_changed(struct vmm *vmm);
+
+struct vcpu;
+
+struct vmm {
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* paused, ending */
+	struct vmm_config config;
+	struct state_region state;
+	struct bus_map bus[2];
+	struct guest_ram ram;
+	struct events events;
+	void *pic, *ioapic, *pit, *rtc, *acpi_pm;
+	struct socle_handle handle;	 /* with the domain's key */
+	uint64_t tsc_start, clock_start; /* two clocks at the same time: machine_tsc_to_ns() */
+	struct vcpu *vcpu;		 /* config.vcpus of them */
+	unsigned next_lowest; /* the vCPU that is first asked for a lowest-priority interrupt */
+	bool paused, ending;
+	unsigned running; /* vCPU threads that are not waiting for the pause to end */
+	enum vmm_end end;
+	uint32_t status; /* what the guest gave to the debug exit port */
+	char reason[256];
+};
+
+/* machine.c ---------------------------------------------------------------------------------- */
+
+/*
+ * Makes the machine that vmm->config describes, up to its vCPUs, which do not run yet: maps the
+ * memory here and for the guest, opens the state region, creates the devices. False: reported.
+ */
+bool machine_create(struct vmm *vmm);
+/* Nanoseconds that so many ticks of the TSC last. */
+uint64_t machine_tsc_to_ns(const struct vmm *vmm, uint64_t ticks);
+/* With the lock held. A pause has come about when `running` is 0. */
+void machine_pause(struct vmm *vmm);
+void machine_unpause(struct vmm *vmm);
+
+/* boot.c: PCI devices as the configuration has them; the kernel into memory. False: reported. */
+bool boot_create_devices(struct vmm *vmm);
+bool boot_load(struct vmm *vmm);
+
+/* control.c: talks to socled. */
+bool control_open(struct vmm *vmm);
+/* Runs the domain to its end, and says how it ended. */
+void control_run(struct vmm *vmm);
+/* Says that it ended; text NULL: the machine's reason. */
+void control_ended(struct vmm *vmm, const char *how, const char *reason);
+
+/*
+ * sandbox.c: gives up what is not needed from here on. Descriptors: all but those of the
+ * configuration and 0 .. 2 are closed, before anything else is opened. System calls: only those on
+ * a list, for this thread and those it will start; another ends the process. False: reported.
+ */
+void sandbox_close_others(const struct vmm_config *config, int also);
+bool sandbox_enter(struct vmm *vmm);
+
+static inline void vmm_lock(struct vmm *vmm)
+{
+	pthread_mutex_lock(&vmm->lock);
+}
+static inline void vmm_unlock(struct vmm *vmm)
+{
+	pthread_mutex_unlock(&vmm->lock);
+}
+
+#endif

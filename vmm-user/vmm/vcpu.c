@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The vCPUs' threads: run, deal with the exit, and sleep when there is nothing to run. Lock order:
+ * the machine's lock is the only one, and the hypercall that runs the guest is made without it.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "vmm-user/vmm/vcpu.h"
+
+#define VCPU_STATE_VERSION 1u
+#define RFLAGS_IF	   (1ull << 9)
+#define VECTOR_NMI	   2
+#define NANOSECONDS	   1000000000ull
+#define SLEEP_MAX	   (3600 * NANOSECONDS)
+
+static _Thread_local struct vcpu *current;
+
+struct vcpu *vcpu_current(void)
+{
+	return current;
+}
+
+/* Waking and kicking ------------------------------------------------------------------------- */
+
+static uint64_t where(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->area->where, __ATOMIC_SEQ_CST);
+}
+
+static void set_where(struct vcpu *vcpu, enum socle_where place)
+{
+	__atomic_store_n(&vcpu->area->where, (uint64_t)place, __ATOMIC_SEQ_CST);
+}
+
+static long futex(struct vcpu *vcpu, int operation, uint32_t value, const struct timespec *timeout)
+{
+	/* The low half of `where`; the high half is always 0. */
+	return syscall(SYS_futex, &vcpu->area->where, operation | FUTEX_PRIVATE_FLAG, value,
+		       timeout, NULL, 0);
+}
+
+void vcpu_notify(struct vcpu *vcpu)
+{
+	uint64_t idle = SOCLE_WHERE_IDLE;
+
+	if (vcpu == current)
+		return;
+	switch (where(vcpu)) {
+	case SOCLE_WHERE_IDLE:
+		if (__atomic_compare_exchange_n(&vcpu->area->where, &idle, SOCLE_WHERE_VMM, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			futex(vcpu, FUTEX_WAKE, INT_MAX, NULL);
+		break;
+	case SOCLE_WHERE_GUEST:
+		socle_vcpu_kick(&vcpu->vmm->handle, vcpu->vmm->config.domain, vcpu->index);
+		break;
+	}
+}
+
+void vcpu_signal(struct vcpu *vcpu, uint32_t pending)
+{
+	__atomic_fetch_or(&vcpu->state->pending, pending, __ATOMIC_SEQ_CST);
+	vcpu_notify(vcpu);
+}
+
+void vcpu_post(struct vcpu *vcpu, uint8_t vector, bool level)
+{
+	uint32_t *tmr = &vcpu->area->apic[4 * (0x18 + vector / 32)];
+	uint32_t bit = 1u << (vector % 32);
+
+	/* First how the interrupt is to be acknowledged, then the interrupt itself. */
+	if (level)
+		__atomic_fetch_or(tmr, bit, __ATOMIC_SEQ_CST);
+	else
+		__atomic_fetch_and(tmr, ~bit, __ATOMIC_SEQ_CST);
+	__atomic_fetch_or(&vcpu->area->posted[vector / 64], 1ull << (vector % 64),
+			  __ATOMIC_SEQ_CST);
+	vcpu_notify(vcpu);
+}
+
+/* Sleeping ----------------------------------------------------------------------------------- */
+
+static uint32_t pending(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->state->pending, __ATOMIC_SEQ_CST);
+}
+
+static bool interruptible(const struct vcpu *vcpu)
+{
+	return (vcpu->area->rflags & RFLAGS_IF) != 0;
+}
+
+/* Nanoseconds until the local APIC's timer is due, at most SLEEP_MAX; 0: it is. */
+static uint64_t until_deadline(const struct vcpu *vcpu)
+{
+	uint64_t deadline = vcpu->area->timer_deadline, now = __rdtsc();
+	uint64_t nanoseconds;
+
+	if (deadline == 0 || vcpu->state->run != VCPU_HALTED || !interruptible(vcpu))
+		return SLEEP_MAX;
+	if ((int64_t)(deadline - now) <= 0)
+		return 0;
+	nanoseconds = machine_tsc_to_ns(vcpu->vmm, deadline - now);
+	return nanoseconds < SLEEP_MAX ? nanoseconds : SLEEP_MAX;
+}
+
+/* True if there is a reason for the vCPU not to sleep. */
+static bool has_work(const struct vcpu *vcpu)
+{
+	uint32_t signals = pending(vcpu);
+
+	if (vcpu->state->run == VCPU_RUNNING)
+		return true;
+	if (vcpu->state->run == VCPU_WAIT_FOR_SIPI)
+		return (signals & (VCPU_PENDING_STOP | VCPU_PENDING_SIPI)) != 0;
+	if (!interruptible(vcpu))
+		return (signals & ~VCPU_PENDING_INTR) != 0;
+	return signals != 0 || apic_has_interrupt(vcpu) || until_deadline(vcpu) == 0;
+}
+
+static void sleep_until_work(struct vcpu *vcpu)
+{
+	while (!has_work(vcpu)) {
+		uint64_t length = until_deadline(vcpu);
+		struct timespec timeout = {(time_t)(length / NANOSECONDS),
+					   (long)(length % NANOSECONDS)};
+
+		set_where(vcpu, SOCLE_WHERE_IDLE);
+		if (!has_work(vcpu))
+			futex(vcpu, FUTEX_WAIT, SOCLE_WHERE_IDLE, &timeout);
+		set_where(vcpu, SOCLE_WHERE_VMM);
+	}
+	if (vcpu->state->run == VCPU_HALTED && (pending(vcpu) & VCPU_PENDING_STOP) == 0)
+		vcpu->state->run = VCPU_RUNNING;
+}
+
+/* What others want of it --------------------------------------------------------------------- */
+
+/* Waits while the domain is paused. False: it ends. */
+static bool park(struct vcpu *vcpu)
+{
+	struct vmm *vmm = vcpu->vmm;
+	bool ending;
+
+	vmm_lock(vmm);
+	__atomic_fetch_and(&vcpu->state->pending, ~VCPU_PENDING_STOP, __ATOMIC_SEQ_CST);
+	if (vmm->paused && !vmm->ending) {
+		vmm->running--;
+		event_wake(vmm);
+		while (vmm->paused && !vmm->ending)
+			pthread_cond_wait(&vmm->changed, &vmm->lock);
+		vmm->running++;
+	}
+	ending = vmm->ending;
+	vmm_unlock(vmm);
+	return !ending;
+}
+
+static void take_init_sipi(struct vcpu *vcpu, uint32_t signals)
+{
+	if (signals & VCPU_PENDING_INIT) {
+		vcpu_reset(vcpu);
+		apic_reset(vcpu);
+		/* INIT starts the bootstrap processor at the reset vector at once. */
+		vcpu->state->run = vcpu->index == 0 ? VCPU_RUNNING : VCPU_WAIT_FOR_SIPI;
+	}
+	if ((signals & VCPU_PENDING_SIPI) && vcpu->state->run == VCPU_WAIT_FOR_SIPI) {
+		vcpu_start_at(vcpu, (uint8_t)__atomic_load_n(&vcpu->state->sipi_vector,
+							     __ATOMIC_SEQ_CST));
+		vcpu->state->run = VCPU_RUNNING;
+	}
+}
+
+/*
+ * The PIC's interrupt can be given only when the guest takes one, and must be acknowledged only
+ * then. Until then the signal stays pending, and the guest is run until it can.
+ */
+static void take_intr(struct vcpu *vcpu)
+{
+	struct vmm *vmm = vcpu->vmm;
+
+	vmm_lock(vmm);
+	if (!pic_output(vmm) || !apic_takes_extint(vcpu)) {
+		__atomic_fetch_and(&vcpu->state->pending, ~VCPU_PENDING_INTR, __ATOMIC_SEQ_CST);
+	} else if (interruptible(vcpu) && vcpu->area->event == 0) {
+		__atomic_fetch_and(&vcpu->state->pending, ~VCPU_PENDING_INTR, __ATOMIC_SEQ_CST);
+		vcpu->area->event =
+			SOCLE_EVENT_VALID | SOCLE_EVENT_INTERRUPT | pic_acknowledge(vmm);
+		if (pic_output(vmm))
+			irq_pic_changed(vmm);
+	}
+	vmm_unlock(vmm);
+}
+
+static void take_signals(struct vcpu *vcpu)
+{
+	uint32_t taken = VCPU_PENDING_INIT | VCPU_PENDING_SIPI;
+	uint32_t signals = pending(vcpu);
+
+	if (signals & taken) {
+		__atomic_fetch_and(&vcpu->state->pending, ~(signals & taken), __ATOMIC_SEQ_CST);
+		take_init_sipi(vcpu, signals);
+	}
+	if (vcpu->state->run == VCPU_WAIT_FOR_SIPI)
+		return;
+	if ((signals & VCPU_PENDING_NMI) && vcpu->area->event == 0) {
+		__atomic_fetch_and(&vcpu->state->pending, ~VCPU_PENDING_NMI, __ATOMIC_SEQ_CST);
+		vcpu->area->event = SOCLE_EVENT_VALID | SOCLE_EVENT_NMI | VECTOR_NMI;
+	}
+	if (signals & VCPU_PENDING_INTR)
+		take_intr(vcpu);
+}
+
+/* The thread --------------------------------------------------------------------------------- */
+
+bool vcpu_step(struct vcpu *vcpu)
+{
+	struct vmm *vmm = vcpu->vmm;
+	uint32_t urgent;
+	int result;
+
+	current = vcpu;
+	sleep_until_work(vcpu);
+	if (pending(vcpu) != 0) {
+		if ((pending(vcpu) & VCPU_PENDING_STOP) && !park(vcpu))
+			return false;
+		take_signals(vcpu);
+	}
+	if (vcpu->state->run != VCPU_RUNNING)
+		return true;
+	set_where(vcpu, SOCLE_WHERE_GUEST);
+	/* Between has_work() and here somebody saw VMM, and did not kick. */
+	urgent = VCPU_PENDING_STOP | VCPU_PENDING_INIT | VCPU_PENDING_SIPI |
+		 (vcpu->area->event == 0 ? VCPU_PENDING_NMI : 0u);
+	if ((pending(vcpu) & urgent) != 0) {
+		set_where(vcpu, SOCLE_WHERE_VMM);
+		return true;
+	}
+	result = socle_vcpu_run(&vmm->handle, vmm->config.domain, vcpu->index);
+	set_where(vcpu, SOCLE_WHERE_VMM);
+	if (result == SOCLE_EXIT_INTERRUPT)
+		return true;
+	vmm_lock(vmm);
+	if (result < 0)
+		vmm_end(vmm, VMM_CRASH, "vCPU %u cannot run: %s", vcpu->index,
+			socle_error_text(result));
+	else
+		vcpu_exit(vcpu, (unsigned)result);
+	vmm_unlock(vmm);
+	return true;
+}
+
+static void *thread(void *argument)
+{
+	struct vcpu *vcpu = argument;
+
+	while (vcpu_step(vcpu))
+		;
+	vmm_lock(vcpu->vmm);
+	vcpu->vmm->running--;
+	event_wake(vcpu->vmm);
+	vmm_unlock(vcpu->vmm);
+	return NULL;
+}
+
+bool vcpu_create_all(struct vmm *vmm, void *areas, uint64_t physical)
+{
+	vmm->vcpu = calloc(vmm->config.vcpus, sizeof(*vmm->vcpu));
+	if (vmm->vcpu == NULL) {
+		vmm_log(vmm, "no memory for %u vCPUs", vmm->config.vcpus);
+		return false;
+	}
+	for (unsigned i = 0; i < vmm->config.vcpus; i++) {
+		struct vcpu *vcpu = &vmm->vcpu[i];
+		size_t offset = (size_t)i * SOCLE_VCPU_AREA_BYTES;
+		bool fresh;
+		int result;
+
+		vcpu->vmm = vmm;
+		vcpu->index = i;
+		vcpu->area = (struct socle_vcpu_area *)((uint8_t *)areas + offset);
+		vcpu->state = state_section(vmm, "vcpu", i, VCPU_STATE_VERSION,
+					    sizeof(*vcpu->state), &fresh);
+		if (vcpu->state == NULL)
+			return false;
+		if (fresh) {
+			vcpu->state->run = i == 0 ? VCPU_RUNNING : VCPU_WAIT_FOR_SIPI;
+			msr_reset(vcpu);
+			cpuid_fill(vcpu);
+			vcpu_reset(vcpu);
+			apic_reset(vcpu);
+		}
+		set_where(vcpu, SOCLE_WHERE_VMM);
+		result = socle_vcpu_create(&vmm->handle, vmm->config.domain, i, physical + offset);
+		/* One that exists is what an earlier VMM left. */
+		if (result < 0 && !(result == SOCLE_ERROR_BUSY && !fresh)) {
+			vmm_log(vmm, "vCPU %u: %s", i, socle_error_text(result));
+			return false;
+		}
+	}
+	return true;
+}
+
+bool vcpu_start_all(struct vmm *vmm)
+{
+	for (unsigned i = 0; i < vmm->config.vcpus; i++) {
+		struct vcpu *vcpu = &vmm->vcpu[i];
+		int error;
+
+		vmm->running++;
+		error = pthread_create(&vcpu->thread, NULL, thread, vcpu);
+		if (error != 0) {
+			vmm->running--;
+			vmm_log(vmm, "vCPU %u: %s", i, strerror(error));
+			return false;
+		}
+		vcpu->has_thread = true;
+	}
+	return true;
+}
+
+void vcpu_join_all(struct vmm *vmm)
+{
+	for (unsigned i = 0; vmm->vcpu != NULL && i < vmm->config.vcpus; i++)
+		if (vmm->vcpu[i].has_thread)
+			pthread_join(vmm->vcpu[i].thread, NULL);
+}

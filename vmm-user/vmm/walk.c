@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vmm-user/vmm/walk.h"
+
+/* Entries of the paging structures (SDM volume 3, tables 4-4 to 4-20). */
+#define ENTRY_PRESENT  (1ull << 0)
+#define ENTRY_WRITE    (1ull << 1)
+#define ENTRY_USER     (1ull << 2)
+#define ENTRY_ACCESSED (1ull << 5)
+#define ENTRY_DIRTY    (1ull << 6)
+#define ENTRY_LARGE    (1ull << 7)
+#define ENTRY_NX       (1ull << 63)
+
+#define CR0_WP	 (1ull << 16)
+#define CR0_PG	 (1ull << 31)
+#define CR4_PSE	 (1ull << 4)
+#define CR4_PAE	 (1ull << 5)
+#define CR4_SMEP (1ull << 20)
+#define CR4_SMAP (1ull << 21)
+#define EFER_LMA (1ull << 10)
+#define EFER_NXE (1ull << 11)
+
+#define LEVELS 4
+#define TRIES  8 /* against a guest that changes an entry all the time */
+
+/* Bits high .. low, both included. */
+#define BITS(high, low) ((~0ull >> (63 - (high))) & (~0ull << (low)))
+
+struct entry {
+	void *memory; /* NULL: not in RAM */
+	uint64_t at, value;
+};
+
+struct walker {
+	struct vmm *vmm;
+	const struct walk_registers *registers;
+	uint64_t linear;
+	unsigned levels, index_bits, entry_bytes;
+	unsigned depth; /* entries used */
+	struct entry entry[LEVELS];
+	bool user, write, nx; /* what all the entries together allow */
+};
+
+static struct entry entry_read(const struct walker *walker, uint64_t at)
+{
+	struct entry entry = {guest_memory(walker->vmm, at, walker->entry_bytes), at, 0};
+
+	if (entry.memory == NULL)
+		entry.value = bus_do_read(walker->vmm, BUS_MEMORY, at, walker->entry_bytes);
+	else if (walker->entry_bytes == 4)
+		entry.value = __atomic_load_n((uint32_t *)entry.memory, __ATOMIC_RELAXED);
+	else
+		entry.value = __atomic_load_n((uint64_t *)entry.memory, __ATOMIC_RELAXED);
+	return entry;
+}
+
+/* Sets bits in an entry; false if it changed since it was read. */
+static bool entry_set(const struct walker *walker, const struct entry *entry, uint64_t bits)
+{
+	uint64_t value = entry->value;
+	uint32_t narrow = (uint32_t)value;
+	bool done;
+
+	if ((value & bits) == bits || entry->memory == NULL)
+		return true;
+	if (walker->entry_bytes == 4)
+		done = __atomic_compare_exchange_n((uint32_t *)entry->memory, &narrow,
+						   (uint32_t)(value | bits), false,
+						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	else
+		done = __atomic_compare_exchange_n((uint64_t *)entry->memory, &value, value | bits,
+						   false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	if (done)
+		guest_memory_dirty(walker->vmm, entry->at, walker->entry_bytes);
+	return done;
+}
+
+/* PAE's root entries have no rights and no accessed bit. */
+static bool pae_root(const struct walker *walker, unsigned level)
+{
+	return walker->levels == 3 && level == 3;
+}
+
+static bool is_large(const struct walker *walker, unsigned level, uint64_t entry)
+{
+	if (level == 1 || level == 4 || !(entry & ENTRY_LARGE) || pae_root(walker, level))
+		return false;
+	return walker->entry_bytes == 8 || (walker->registers->cr4 & CR4_PSE);
+}
+
+/* The bits that must be clear in an entry of that level. */
+static uint64_t reserved_bits(const struct walker *walker, unsigned level, bool large)
+{
+	unsigned physical = walker->registers->physical_bits;
+	uint64_t reserved = 0;
+
+	if (walker->entry_bytes == 4) {
+		unsigned wide = physical < 40 ? physical : 40;
+
+		/* Bits 39:32 of a 4 MiB page's address are in bits 20:13. */
+		return large ? BITS(21, 21) | (BITS(21, 13) & (~0ull << (wide - 32 + 13))) : 0;
+	}
+	if (physical < 52)
+		reserved |= BITS(51, physical);
+	if (walker->levels == 3)
+		reserved |= BITS(62, 52);
+	if (!(walker->registers->efer & EFER_NXE) || pae_root(walker, level))
+		reserved |= ENTRY_NX;
+	if (pae_root(walker, level))
+		return reserved | BITS(2, 1) | BITS(8, 5);
+	if (level == 4)
+		reserved |= ENTRY_LARGE;
+	if (large)
+		reserved |= BITS(12 + 9 * (level - 1) - 1, 13);
+	return reserved;
+}
+
+/* Follows the entries to a page. True: its address; false: *error has P and RSVD as they should. */
+static bool descend(struct walker *walker, uint64_t *gpa, uint32_t *error)
+{
+	uint64_t table = walker->registers->cr3 & (walker->levels == 4	 ? BITS(51, 12)
+						   : walker->levels == 3 ? BITS(31, 5)
+									 : BITS(31, 12));
+
+	walker->depth = 0;
+	walker->user = walker->write = true;
+	walker->nx = false;
+	for (unsigned level = walker->levels;; level--) {
+		unsigned shift = 12 + walker->index_bits * (level - 1);
+		uint64_t index = walker->linear >> shift & ((1u << walker->index_bits) - 1);
+		struct entry entry = entry_read(walker, table + index * walker->entry_bytes);
+		bool large = is_large(walker, level, entry.value);
+		uint64_t inside = BITS(shift - 1, 0);
+
+		*error = 0;
+		if (!(entry.value & ENTRY_PRESENT))
+			return false;
+		*error = WALK_ERROR_PRESENT;
+		if (entry.value & reserved_bits(walker, level, large)) {
+			*error |= WALK_ERROR_RESERVED;
+			return false;
+		}
+		if (!pae_root(walker, level)) {
+			walker->entry[walker->depth++] = entry;
+			walker->user &= (entry.value & ENTRY_USER) != 0;
+			walker->write &= (entry.value & ENTRY_WRITE) != 0;
+			walker->nx |= (entry.value & ENTRY_NX) != 0;
+		}
+		table = entry.value & BITS(51, 12);
+		if (level == 1 || large) {
+			if (large && walker->entry_bytes == 4)
+				table |= (entry.value & BITS(20, 13)) << (32 - 13);
+			*gpa = (table & ~inside) | (walker->linear & inside);
+			if (large && walker->entry_bytes == 4)
+				*gpa &= BITS(39, 0);
+			return true;
+		}
+	}
+}
+
+/* Whether entries that together are for users, writable, not executable allow the access. */
+static bool allowed(const struct walk_registers *registers, bool user, bool write, bool nx,
+		    unsigned access)
+{
+	if (access & WALK_USER) {
+		if (!user)
+			return false;
+	} else if (user) {
+		if (access & WALK_FETCH) {
+			if (registers->cr4 & CR4_SMEP)
+				return false;
+		} else if ((registers->cr4 & CR4_SMAP) && !(access & WALK_AC)) {
+			return false;
+		}
+	}
+	if (access & WALK_FETCH)
+		return !nx;
+	if (access & WALK_WRITE)
+		return write || (!(access & WALK_USER) && !(registers->cr0 & CR0_WP));
+	return true;
+}
+
+/* Sets the accessed bits and the dirty bit; false if an entry changed meanwhile. */
+static bool mark(const struct walker *walker, unsigned access)
+{
+	for (unsigned i = 0; i < walker->depth; i++) {
+		uint64_t bits = ENTRY_ACCESSED;
+
+		if (i + 1 == walker->depth && (access & WALK_WRITE))
+			bits |= ENTRY_DIRTY;
+		if (!entry_set(walker, &walker->entry[i], bits))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The common case in few instructions, as every MMIO exit walks at least once: 4-level tables in
+ * RAM, nothing to be set and nothing wrong. False: the long way knows.
+ */
+static bool walk_quickly(struct vmm *vmm, const struct walk_registers *registers, uint64_t linear,
+			 unsigned access, uint64_t *gpa)
+{
+	uint64_t reserved = registers->efer & EFER_NXE ? 0 : ENTRY_NX;
+	uint64_t table = registers->cr3, needed = ENTRY_PRESENT | ENTRY_ACCESSED;
+	uint64_t all = ~0ull, any = 0, entry;
+	unsigned shift = 39;
+
+	if (registers->physical_bits < 52)
+		reserved |= BITS(51, registers->physical_bits);
+	for (;; shift -= 9) {
+		const uint64_t *at = guest_memory(
+			vmm, (table & BITS(51, 12)) + (linear >> shift & 511) * 8, sizeof(*at));
+
+		if (at == NULL)
+			return false;
+		entry = __atomic_load_n(at, __ATOMIC_RELAXED);
+		if ((entry & (needed | reserved)) != needed)
+			return false;
+		all &= entry;
+		any |= entry;
+		table = entry;
+		if (shift == 12)
+			break;
+		if (entry & ENTRY_LARGE) {
+			if (shift == 39 || (entry & BITS(shift - 1, 13)))
+				return false;
+			break;
+		}
+	}
+	if ((access & WALK_WRITE) && !(entry & ENTRY_DIRTY))
+		return false;
+	if (!allowed(registers, all & ENTRY_USER, all & ENTRY_WRITE, any & ENTRY_NX, access))
+		return false;
+	*gpa = (entry & BITS(51, shift)) | (linear & BITS(shift - 1, 0));
+	return true;
+}
+
+bool walk(struct vmm *vmm, const struct walk_registers *registers, uint64_t linear, unsigned access,
+	  uint64_t *gpa, uint32_t *error)
+{
+	bool wide = (registers->cr4 & CR4_PAE) != 0, fetch_told;
+	bool long_mode = (registers->efer & EFER_LMA) != 0;
+	struct walker walker;
+
+	if (!long_mode)
+		linear = (uint32_t)linear;
+	if (!(registers->cr0 & CR0_PG)) {
+		*gpa = linear;
+		return true;
+	}
+	if (long_mode && walk_quickly(vmm, registers, linear, access, gpa))
+		return true;
+	walker = (struct walker){.vmm = vmm, .registers = registers, .linear = linear};
+	walker.levels = long_mode ? 4 : wide ? 3 : 2;
+	walker.index_bits = long_mode || wide ? 9 : 10;
+	walker.entry_bytes = long_mode || wide ? 8 : 4;
+	for (unsigned try = 0; try < TRIES; try++) {
+		if (!descend(&walker, gpa, error) ||
+		    !allowed(registers, walker.user, walker.write, walker.nx, access)) {
+			fetch_told = (registers->cr4 & CR4_SMEP) ||
+				     (walker.entry_bytes == 8 && (registers->efer & EFER_NXE));
+			*error |= access & WALK_WRITE ? WALK_ERROR_WRITE : 0;
+			*error |= access & WALK_USER ? WALK_ERROR_USER : 0;
+			*error |= (access & WALK_FETCH) && fetch_told ? WALK_ERROR_FETCH : 0;
+			return false;
+		}
+		if (mark(&walker, access))
+			break;
+	}
+	return true;
+}
