@@ -40,14 +40,18 @@ void guest_fpu_save(struct vcpu *vcpu)
 		xsetbv(0, cpu->service_xcr0);
 }
 
+/* XRSTOR of SSE or AVX takes MXCSR from the area in any case; XSETBV leaves it alone. */
 bool guest_fpu_xsetbv(uint32_t index, uint64_t value)
 {
 	uint64_t added = value & ~xgetbv(0);
+	uint32_t mxcsr;
 
 	if (!xcr_write(index, value))
 		return false;
+	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
 	__asm__ volatile("xrstor64 %0"
 			 :
 			 : "m"(reset_area), "a"((uint32_t)added), "d"((uint32_t)(added >> 32)));
+	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
 	return true;
 }

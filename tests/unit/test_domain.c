@@ -574,6 +574,42 @@ START_TEST(vendor_refuses_a_vcpu)
 }
 END_TEST
 
+static uint32_t mxcsr(void)
+{
+	uint32_t value;
+
+	__asm__ volatile("stmxcsr %0" : "=m"(value));
+	return value;
+}
+
+/* A component that a guest's XSETBV adds is as after a reset; MXCSR is what it was. */
+START_TEST(guests_xsetbv)
+{
+	struct client c = guest_with_vcpu(0);
+	struct vcpu *guest;
+	uint32_t before = mxcsr();
+
+	fake_cpuid(0xd, 0, (struct cpuid_result){.eax = 7});
+	xsetbv(0, 1);
+	ck_assert_int_eq(run(1, c, 0), SOCLE_OK);
+	guest = calls_cpu[1].current;
+	guest->regs->rcx = 0;
+	guest->regs->rax = 7;
+	guest->regs->rdx = 0;
+	calls_exit(1, SOCLE_EXIT_XSETBV);
+	ck_assert_uint_eq(mxcsr(), before);
+	ck_assert_uint_eq(fake_xcr0(), 7);
+	ck_assert_uint_eq(fake_faults(), 0);
+	/* what the processor would not take */
+	guest->regs->rax = 8;
+	calls_exit(1, SOCLE_EXIT_XSETBV);
+	ck_assert_uint_eq(fake_faults(), 1);
+	ck_assert_uint_eq(fake_xcr0(), 7);
+	ck_assert_ptr_eq(calls_cpu[1].current, guest);
+	calls_exit(1, SOCLE_EXIT_IO);
+}
+END_TEST
+
 static struct socle_vcpu_area *area_of(uint64_t frame)
 {
 	return fake_pool(calls_frame(frame));
@@ -811,6 +847,7 @@ Suite *unit_suite(void)
 	tcase_add_test(calls, vcpu_areas);
 	tcase_add_test(calls, vcpu_limit);
 	tcase_add_test(calls, vendor_refuses_a_vcpu);
+	tcase_add_test(calls, guests_xsetbv);
 	tcase_add_test(calls, runs);
 	tcase_add_test(calls, kicks);
 	tcase_add_test(calls, destroy_while_running);
