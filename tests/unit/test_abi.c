@@ -7,7 +7,7 @@
 
 START_TEST(numbers)
 {
-	ck_assert_uint_eq(SOCLE_ABI_VERSION, 1);
+	ck_assert_uint_eq(SOCLE_ABI_VERSION, 2);
 	ck_assert_int_eq(SOCLE_CALL_INFO, 0);
 	ck_assert_int_eq(SOCLE_CALL_LOG_READ, 1);
 	ck_assert_int_eq(SOCLE_CALL_STATS_READ, 2);
@@ -36,7 +36,7 @@ START_TEST(exit_reasons)
 	ck_assert_int_eq(SOCLE_EXIT_NMI, 6);
 	ck_assert_int_eq(SOCLE_EXIT_REFUSED, 12);
 	ck_assert_int_eq(SOCLE_EXIT_OTHER, 19);
-	ck_assert_int_eq(SOCLE_EXIT_COUNT, 20);
+	ck_assert_int_eq(SOCLE_EXIT_COUNT, 24);
 }
 END_TEST
 

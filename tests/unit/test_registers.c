@@ -314,8 +314,14 @@ static void vtx(uint64_t secondary)
 	fake_cpuid(1, 0, (struct cpuid_result){.ecx = 1u << 5});
 	fake_msr(MSR_FEATURE_CONTROL, 5);
 	fake_msr(MSR_VMX_BASIC, 1ull << 55 | 0x12);
-	fake_msr(MSR_VMX_TRUE_PINBASED_CTLS, (0x28ull | 0x16) << 32 | 0x16);
-	fake_msr(MSR_VMX_TRUE_PROCBASED_CTLS, (0x90400000ull | 0x4006172) << 32 | 0x4006172);
+	fake_msr(MSR_VMX_TRUE_PINBASED_CTLS, (uint64_t)(PIN_NMI_EXITING | PIN_VIRTUAL_NMIS |
+							PIN_PREEMPTION_TIMER | VMX_PIN_GUESTS |
+							0x16) << 32 |
+						     0x16);
+	fake_msr(MSR_VMX_TRUE_PROCBASED_CTLS, (uint64_t)(0x90400000 | PROCESSOR_INTERRUPT_WINDOW |
+							 VMX_PROCESSOR_GUESTS | 0x4006172)
+							      << 32 |
+						      0x4006172);
 	fake_msr(MSR_VMX_PROCBASED_CTLS2, secondary << 32);
 	fake_msr(MSR_VMX_TRUE_EXIT_CTLS, (0x3c0204ull | 0x36dfb) << 32 | 0x36dfb);
 	fake_msr(MSR_VMX_TRUE_ENTRY_CTLS, (0xc204ull | 0x11fb) << 32 | 0x11fb);
