@@ -206,9 +206,48 @@ enum ept_error ept_map(struct ept *ept, gpa_t from, hpa_t to, uint64_t bytes, ui
 			 ept->format->access[access & EPT_ALL] | ept->format->type[type & 7]);
 }
 
+/* Bytes from an address on that no table maps, up to the end of the highest absent entry; 0:
+ * mapped. */
+static uint64_t absent_bytes(const struct ept *ept, uint64_t at)
+{
+	hpa_t table = ept->root;
+
+	for (unsigned level = LEVELS; level != 0; level--) {
+		uint64_t entry = *entry_of(ept, table, level, gpa(at));
+
+		if (!is_present(ept, entry))
+			return level_bytes(level) - at % level_bytes(level);
+		if (is_leaf(ept, entry, level))
+			return 0;
+		table = hpa(address_of(entry, 1));
+	}
+	return 0;
+}
+
+/* What is not mapped needs no tables to say so. */
 enum ept_error ept_unmap(struct ept *ept, gpa_t from, uint64_t bytes)
 {
-	return set_range(ept, from.v, from.v, bytes, 0);
+	if (!is_valid_range(from.v, from.v, bytes, PAGE_BYTES))
+		return EPT_BAD_ADDRESS;
+	while (bytes != 0) {
+		uint64_t absent = absent_bytes(ept, from.v);
+		uint64_t step = min_u64(bytes, absent != 0 ? absent : PAGE_BYTES);
+		enum ept_error error = EPT_OK;
+
+		if (absent == 0) {
+			struct ept_leaf leaf;
+
+			/* as much of the leaf as is asked for */
+			ept_lookup(ept, from, &leaf);
+			step = min_u64(bytes, leaf.bytes - from.v % leaf.bytes);
+			error = set_range(ept, from.v, from.v, step, 0);
+		}
+		if (error != EPT_OK)
+			return error;
+		from.v += step;
+		bytes -= step;
+	}
+	return EPT_OK;
 }
 
 /* Makes the page of ones and the table that all holes share. */

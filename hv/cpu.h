@@ -14,14 +14,16 @@ struct cpu {
 	uint8_t tss[CPU_TSS_BYTES] __attribute__((aligned(8)));
 	uint32_t index;
 	uint32_t apic_id;
-	bool nmi_pending;	/* an NMI of the machine came while the hypervisor ran */
-	uint32_t nmis_expected; /* sent by other CPUs, and not arrived yet: shootdown.c */
-	uint32_t nmis_arrived;	/* VT-x: while the hypervisor ran, and not answered yet */
-	uint64_t all_xcr0; /* all components that this CPU has; guests' state is kept for all */
+	bool nmi_pending;      /* an NMI of the machine came while the hypervisor ran */
+	bool nmi_expected;     /* one of ours is under way to this CPU: shootdown.c */
+	uint32_t nmis_arrived; /* VT-x: while the hypervisor ran, and not answered yet */
+	uint64_t all_xcr0;     /* all components that this CPU has; guests' state is kept for all */
 	uint64_t service_dr[4]; /* the service VM's, while a guest that uses its own runs */
-	uint64_t service_xcr0;	/* the service VM's, while a guest runs */
-	uint64_t flushed;	/* generation of translations that this CPU has thrown away */
-	void *root_page;	/* for arch_ops.cpu_enable() */
+	bool has_pkru;		/* CR4.PKE is set: protection keys for user pages */
+	uint32_t service_pkru;
+	uint64_t service_xcr0; /* the service VM's, while a guest runs */
+	uint64_t flushed;      /* generation of translations that this CPU has thrown away */
+	void *root_page;       /* for arch_ops.cpu_enable() */
 
 	struct vcpu *current; /* the vCPU that cpu_run() enters */
 	struct vcpu service;  /* the service VM's vCPU of this CPU */

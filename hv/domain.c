@@ -38,7 +38,7 @@ static int64_t take_frame(hpa_t at, uint16_t domain)
 	if (frame == NULL || frame->owner != FRAME_FREE)
 		return SOCLE_ERROR_OWNER;
 	if (ept_hole(service_ept(), gpa(at.v), SOCLE_FRAME_BYTES) != EPT_OK)
-		return SOCLE_ERROR_MEMORY;
+		return SOCLE_ERROR_LIMIT;
 	pool_set(frame, FRAME_DONATED, domain);
 	shootdown();
 	paging_map_frame(at);

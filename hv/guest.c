@@ -94,8 +94,8 @@ static void handle_cpuid(struct vcpu *vcpu)
 }
 
 /*
- * The VMM does the access: port, bytes and direction are in info[0]. For a string instruction it needs
- * segments and paging too.
+ * The VMM does the access: port, bytes and direction are in info[0]. For a string instruction it
+ * needs segments and paging too.
  */
 static void handle_io(struct vcpu *vcpu)
 {

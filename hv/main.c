@@ -16,6 +16,7 @@
 
 /* How long the boot CPU waits for the others, each already in hv_start(). */
 #define READY_TIMEOUT_SECONDS 2
+#define CPUID_7_ECX_PKU	      (1u << 3)
 
 /* What the boot CPU has done: the others wait for these steps. */
 enum boot_step { STEP_NONE, STEP_PREPARED, STEP_GO };
@@ -84,6 +85,10 @@ static void enable(struct boot_info *boot, struct cpu *cpu)
 		struct cpuid_result r = cpuid(0xd, 0);
 
 		cpu->all_xcr0 = (uint64_t)r.edx << 32 | r.eax;
+	}
+	if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ecx & CPUID_7_ECX_PKU)) {
+		write_cr4(read_cr4() | CR4_PKE); /* to switch PKRU with guests */
+		cpu->has_pkru = true;
 	}
 	cpus_add(cpu);
 	__atomic_fetch_add(&answers, 1, __ATOMIC_RELEASE);

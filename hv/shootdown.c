@@ -21,13 +21,10 @@ static void wait_sent(volatile uint32_t *apic)
 }
 
 /* The service VM may be between its two writes to the ICR: it finds the high half as it was. */
-static void send_nmi(struct cpu *cpu)
+static void send_nmi(uint32_t apic_id)
 {
 	volatile uint32_t *apic = paging_apic();
-	uint32_t apic_id = cpu->apic_id;
 	uint32_t high;
-
-	__atomic_fetch_add(&cpu->nmis_expected, 1, __ATOMIC_ACQ_REL);
 
 	if (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC) {
 		wrmsr(MSR_X2APIC_ICR, (uint64_t)apic_id << 32 | ICR_NMI);
@@ -39,6 +36,17 @@ static void send_nmi(struct cpu *cpu)
 	apic[APIC_ICR_LOW] = ICR_NMI;
 	wait_sent(apic);
 	apic[APIC_ICR_HIGH] = high;
+}
+
+/*
+ * One NMI of ours is under way to a CPU at most: the hardware would make one of two, and the CPU
+ * could not tell whether the machine's own was among them. Whoever finds one under way has asked
+ * before that CPU looks at what it is asked.
+ */
+static void call(struct cpu *cpu)
+{
+	if (__atomic_exchange_n(&cpu->nmi_expected, true, __ATOMIC_SEQ_CST) == false)
+		send_nmi(cpu->apic_id);
 }
 
 static bool flush_if_asked(struct cpu *cpu)
@@ -61,7 +69,7 @@ void shootdown(void)
 	flush_if_asked(self);
 	for (uint32_t i = 0; i < cpus_online(); i++)
 		if (cpus_get(i) != self)
-			send_nmi(cpus_get(i));
+			call(cpus_get(i));
 	for (uint32_t i = 0; i < cpus_online(); i++)
 		while (__atomic_load_n(&cpus_get(i)->flushed, __ATOMIC_ACQUIRE) < wanted)
 			cpu_pause();
@@ -70,18 +78,16 @@ void shootdown(void)
 void shootdown_kick(struct cpu *cpu)
 {
 	if (cpu != NULL && cpu != cpu_current())
-		send_nmi(cpu);
+		call(cpu);
 }
 
 bool shootdown_answer(struct cpu *cpu)
 {
-	uint32_t expected = __atomic_load_n(&cpu->nmis_expected, __ATOMIC_ACQUIRE);
+	/* First: what is asked for from here on comes with an NMI of its own. */
+	bool ours = __atomic_exchange_n(&cpu->nmi_expected, false, __ATOMIC_SEQ_CST);
 
 	flush_if_asked(cpu);
-	if (expected == 0)
-		return false;
-	__atomic_fetch_sub(&cpu->nmis_expected, 1, __ATOMIC_ACQ_REL); /* only this CPU takes away */
-	return true;
+	return ours;
 }
 
 void spin_lock_answering(struct spinlock *lock)

@@ -5,15 +5,39 @@
 #include "arch/x86/xcr.h"
 #include "hv/cpu.h"
 
-#define ALL 0xffffffffu
+#define ALL	    0xffffffffu
+#define XCR0_PKRU   (1ull << 9)
+#define MXCSR_RESET 0x1f80
 
 /* An XSAVE area that says of all components: as after a reset. */
 static const uint8_t reset_area[4096] __attribute__((aligned(64)));
+
+/* RDPKRU and WRPKRU: like the rest of an XSAVE state, but that a guest needs no XCR0 to change it.
+ */
+static uint32_t swap_pkru(uint32_t to)
+{
+	uint32_t old, high;
+
+	__asm__ volatile("rdpkru" : "=a"(old), "=d"(high) : "c"(0));
+	if (old != to)
+		__asm__ volatile("wrpkru" : : "a"(to), "c"(0), "d"(0));
+	return old;
+}
+
+/* What a function call keeps of a thread's state: control words as the ABI has them at a start. */
+static void reset_control_words(void)
+{
+	static const uint32_t mxcsr = MXCSR_RESET;
+
+	__asm__ volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
+}
 
 void guest_fpu_load(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
 
+	if (cpu->has_pkru)
+		cpu->service_pkru = swap_pkru(vcpu->pkru);
 	if (cpu->all_xcr0 == 0) {
 		__asm__ volatile("fxrstor64 %0" : : "m"(*(const uint8_t(*)[512])vcpu->fpu));
 		return;
@@ -30,12 +54,16 @@ void guest_fpu_save(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
 
+	if (cpu->has_pkru)
+		vcpu->pkru = swap_pkru(cpu->service_pkru);
 	if (cpu->all_xcr0 == 0) {
 		__asm__ volatile("fxsave64 %0" : "=m"(*(uint8_t(*)[512])vcpu->fpu));
+		reset_control_words();
 		return;
 	}
 	vcpu->xcr0 = xgetbv(0); /* QEMU 7.2: a guest's XSETBV does not exit */
 	__asm__ volatile("xsave64 %0" : "+m"(*(uint8_t(*)[4096])vcpu->fpu) : "a"(ALL), "d"(ALL));
+	reset_control_words();
 	if (cpu->service_xcr0 != vcpu->xcr0)
 		xsetbv(0, cpu->service_xcr0);
 }
@@ -46,7 +74,8 @@ bool guest_fpu_xsetbv(uint32_t index, uint64_t value)
 	uint64_t added = value & ~xgetbv(0);
 	uint32_t mxcsr;
 
-	if (!xcr_write(index, value))
+	/* PKRU is switched by itself. */
+	if ((value & XCR0_PKRU) || !xcr_write(index, value))
 		return false;
 	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
 	__asm__ volatile("xrstor64 %0"

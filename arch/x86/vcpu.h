@@ -52,13 +52,15 @@ struct vcpu {
 	struct socle_vcpu_area *area; /* shared with the VMM */
 	void *fpu;		      /* XSAVE area */
 	uint64_t xcr0;
+	uint32_t pkru;
 	uint64_t tsc_offset;
 	bool requests; /* the local APIC's image may hold interrupt requests */
 	uint64_t dr[4];
 	bool uses_debug;      /* of debug registers: guest_debug.h */
 	struct cpu *last_cpu; /* on which it ran last */
 	uint64_t cr2, dr6;    /* VT-x: what no VMCS holds, while it does not run */
-	uint64_t switched[5]; /* vmx_guest.c's registers; also the service VM's, while a guest runs */
+	uint64_t switched[5]; /* vmx_guest.c's registers; also the service VM's, while a guest runs
+			       */
 	uint32_t number;      /* in its domain */
 	uint32_t running;     /* atomic: a CPU runs it */
 	uint32_t kicked;      /* atomic: its next run ends at once */

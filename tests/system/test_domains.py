@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Domains, driven from the management shell: Debian's own kernel as the guest."""
+
+import os
+import re
+import shutil
+import time
+
+from emulator.config import BUILD
+from framework import system_test
+
+TESTS = "/lib/socle/tests"
+GUEST = os.path.join(BUILD, "test-guest")
+ESCAPE = "\x1d"  # Ctrl-]
+CONFIG = """\
+name = "linux"
+memory = 192
+vcpus = {vcpus}
+kernel = "/srv/files/vmlinuz"
+ramdisk = "/srv/files/initramfs.img"
+extra = "console=ttyS0 quiet cryptomgr.notests rdinit=/bin/sh"
+"""
+
+
+def guest_files():
+    """A directory with what the guests boot: the service VM's kernel and initramfs, as any other's."""
+    service = os.path.join(BUILD, "service", "cloud")
+    os.makedirs(GUEST, exist_ok=True)
+    for name in ("vmlinuz", "initramfs.img"):
+        if os.path.exists(os.path.join(service, name)):
+            shutil.copy2(os.path.join(service, name), GUEST)
+    for vcpus in (1, 4):
+        with open(os.path.join(GUEST, f"linux{vcpus}.cfg"), "w", encoding="ascii") as stream:
+            stream.write(CONFIG.format(vcpus=vcpus))
+    return GUEST
+
+
+def boot(machine, vcpus):
+    """Creates the domain with its console and waits for its shell."""
+    machine.send_line(f"create -c /srv/files/linux{vcpus}.cfg")
+    machine.expect(r"^/ # ", timeout=240, what="the guest's shell")
+
+
+def leave(machine):
+    """Leaves the console."""
+    machine.send(ESCAPE)
+    machine.send("\r")
+    machine.command("!true", 60)
+
+
+def states(machine):
+    return {domain["name"]: domain["state"] for domain in machine.json("list --json")}
+
+
+@system_test(smp=2, last=True)
+def a_domain_runs_and_leaves_nothing(machine):
+    # It takes frames of the pool by itself, behind the daemon's back: the daemon has to be gone.
+    machine.run("!killall socled; for i in 1 2 3 4 5 6 7 8 9; do pidof socled || break; sleep 1; done; true")
+    cycles = 20 if machine.config.cpu == "svm" else 3
+    output = machine.run(f"!{TESTS}/domain-smoke --cycles {cycles}", timeout=240)
+    assert re.search(r"^PASS: domain-smoke", output, re.M), output
+    info = machine.json("info --json")
+    assert info["pool_free_bytes"] == info["pool_bytes"]
+
+
+@system_test(backends=("svm",), smp=2, files=guest_files())
+def linux_boots_to_its_shell(machine):
+    free = machine.json("info --json")["pool_free_bytes"]
+    boot(machine, 1)
+    machine.send_line("echo sum=$((40+2)); uname -r")
+    machine.expect(r"^sum=42$", timeout=30)
+    leave(machine)
+    assert states(machine) == {"linux": "blocked"}
+    machine.run("pause linux")
+    assert states(machine) == {"linux": "paused"}
+    machine.run("unpause linux")
+    assert states(machine)["linux"] in ("blocked", "running")
+    machine.run("destroy linux")
+    assert not states(machine)
+    assert machine.json("info --json")["pool_free_bytes"] == free
+
+
+@system_test(backends=("svm",), smp=2, files=guest_files())
+def linux_has_four_vcpus_on_two_cpus(machine):
+    boot(machine, 4)
+    machine.send_line("mount -t proc proc /proc; echo cpus=$(nproc)")
+    machine.expect(r"^cpus=4$", timeout=60)
+    leave(machine)
+    machine.run("destroy linux")
+
+
+@system_test(backends=("svm",), smp=2, files=guest_files())
+def a_guest_that_powers_off_ends_well(machine):
+    boot(machine, 1)
+    machine.send_line("mount -t proc proc /proc; poweroff -f")
+    deadline = time.monotonic() + 60
+    while states_after_prompt(machine) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not states(machine)
+
+
+def states_after_prompt(machine):
+    """The console ends with the domain, and the prompt comes back."""
+    machine.wait_prompt(60)
+    return states(machine)
+
+
+@system_test(backends=("svm",), smp=2, files=guest_files())
+def what_is_no_kernel_is_refused(machine):
+    machine.run("!printf 'name = \"x\"\\nmemory = 64\\nkernel = \"/etc/inittab\"\\n' > /tmp/x.cfg")
+    status, output = machine.fails("create /tmp/x.cfg", timeout=60)
+    assert status and "kernel" in output, output
+    status, output = machine.fails("create /srv/files/linux1.cfg memory=999999", timeout=60)
+    assert "memory" in output, output
+    info = machine.json("info --json")
+    assert info["pool_free_bytes"] == info["pool_bytes"]
