@@ -128,6 +128,8 @@ void vmx_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 {
 	vmx_vmcs_format(vcpu);
 	vmx_vmcs_load(vcpu->cpu, vcpu);
+	vmx_run_ticks = (uint32_t)(boot->tsc_hz / VMX_RUNS_PER_SECOND >>
+				   VMX_MISC_TIMER_SHIFT(rdmsr(MSR_VMX_MISC)));
 	vmx_vmcs_init(&vmx_controls, memory, vmx_msr_map(), VPID_SERVICE);
 	vmx_host_init(vcpu->cpu);
 	init_guest(boot, entry);
@@ -305,9 +307,9 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 		return decode_violation(vcpu);
 	case EXIT_REASON_EXCEPTION_OR_NMI:
 		return decode_exception_or_nmi(vcpu);
-	case EXIT_REASON_PREEMPTION_TIMER: /* an NMI struck in the hypervisor */
-		vmx_nmis_answer(vcpu->cpu);
-		return SOCLE_EXIT_NMI;
+	case EXIT_REASON_PREEMPTION_TIMER: /* an NMI struck in the hypervisor, or a run ends */
+		return vmx_nmis_answer(vcpu->cpu) || vcpu->domain == NULL ? SOCLE_EXIT_NMI
+									  : SOCLE_EXIT_INTERRUPT;
 	case EXIT_REASON_EXTERNAL_INTERRUPT:
 		return SOCLE_EXIT_INTERRUPT;
 	case EXIT_REASON_INTERRUPT_WINDOW:
