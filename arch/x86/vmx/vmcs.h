@@ -147,6 +147,7 @@ enum vmcs_segment {
 #define EXIT_LOAD_PAT		     (1u << 19)
 #define EXIT_SAVE_EFER		     (1u << 20)
 #define EXIT_LOAD_EFER		     (1u << 21)
+#define EXIT_SAVE_PREEMPTION_TIMER   (1u << 22)
 #define ENTRY_LOAD_DEBUG_CONTROLS    (1u << 2)
 #define ENTRY_IA32E_MODE_GUEST	     (1u << 9)
 #define ENTRY_LOAD_PAT		     (1u << 14)
@@ -235,6 +236,7 @@ enum vmcs_segment {
 
 /* What the CPU offers (appendix A). */
 #define MSR_VMX_BASIC		    0x480
+#define MSR_VMX_MISC		    0x485
 #define MSR_VMX_CR0_FIXED0	    0x486
 #define MSR_VMX_CR0_FIXED1	    0x487
 #define MSR_VMX_CR4_FIXED0	    0x488
@@ -247,6 +249,7 @@ enum vmcs_segment {
 #define MSR_VMX_TRUE_ENTRY_CTLS	    0x490
 #define MSR_VMX_LAST		    0x493
 
+#define VMX_MISC_TIMER_SHIFT(v) ((v)&31) /* the VMX-preemption timer counts the TSC >> this */
 #define VMX_BASIC_REVISION	0x7fffffffu
 #define VMX_BASIC_TRUE_CTLS	(1ull << 55)
 #define EPT_CAP_LEVELS4		(1ull << 6)

@@ -12,6 +12,7 @@
 #define CPUID_1_XSAVE (1u << 26)
 
 struct vmx_controls vmx_controls;
+uint32_t vmx_run_ticks;
 
 /* VMXON, VMCLEAR, VMPTRLD (SDM volume 3, section 31.3). False: the instruction failed. */
 #define VMX_INSTRUCTION(name)                                                                      \
@@ -81,9 +82,10 @@ uint64_t vmx_cpu_features(void)
 	return features;
 }
 
-/* The timer stays at 0: an entry with it ends before the VM's next instruction (section 27.7.4). */
+/* An entry with the timer at 0 ends before the VM's next instruction (section 27.7.4). */
 static void ask_for_exit(void)
 {
+	vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, 0);
 	vmcs_write(VMCS_PIN_CONTROLS, vmcs_read(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
 }
 
@@ -95,15 +97,15 @@ static void ask_for_exit(void)
  * the NMI waits for the answer.
  *
  * No answer is lost, wherever the NMI strikes:
- * - This function sees the control in the VMCS and not in a variable, and nothing interrupts it. An
- *   entry that follows it sees the control too; an NMI that comes later than that exits by itself.
- * - vmx_nmis_answer() takes the control away, and then the count. An NMI before it has taken the
- *   count is answered there, one behind it finds the control clear and sets it again. Nothing else
- *   writes these controls of a VMCS that is in use.
+ * - The request is in the VMCS and not in a variable, and nothing interrupts this function. An
+ *   entry that follows it sees the request; an NMI that comes later than that exits by itself.
+ * - vmx_nmis_answer() takes the request back, and then the count. An NMI before it has taken the
+ *   count is answered there, one behind it makes its request again. Nothing else writes these
+ *   fields of a VMCS that is in use.
  * - vmx_vmcs_load() makes another VMCS the current one, and then looks at the count: an NMI before
- *   is in the count, one behind it sets the control in the new VMCS. There is always a current
+ *   is in the count, one behind it makes its request in the new one. There is always a current
  *   VMCS, since one is cleared only when another is current. Before the first there is the count,
- *   and the instructions here fail harmlessly. A control left behind in a VMCS that is no longer
+ *   and the instructions here fail harmlessly. A request left behind in a VMCS that is no longer
  *   current costs one exit that finds nothing to do.
  *
  * Nobody waits for ever: whoever waits for answers holds the domains' lock, the only one that may
@@ -116,16 +118,21 @@ void vmx_cpu_nmi(struct cpu *cpu)
 	ask_for_exit();
 }
 
-void vmx_nmis_answer(struct cpu *cpu)
+bool vmx_nmis_answer(struct cpu *cpu)
 {
-	vmcs_write(VMCS_PIN_CONTROLS,
-		   vmcs_read(VMCS_PIN_CONTROLS) & ~(uint64_t)PIN_PREEMPTION_TIMER);
-	for (uint32_t count = __atomic_exchange_n(&cpu->nmis_arrived, 0, __ATOMIC_RELAXED);
-	     count != 0; count--)
+	uint32_t count;
+
+	if (cpu->current == &cpu->service)
+		vmcs_write(VMCS_PIN_CONTROLS, vmx_controls.pin);
+	else
+		vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, vmx_run_ticks);
+	count = __atomic_exchange_n(&cpu->nmis_arrived, 0, __ATOMIC_RELAXED);
+	for (uint32_t i = 0; i < count; i++)
 		if (!shootdown_answer(cpu))
 			cpu->service.nmi_pending = true;
 	if (cpu->service.nmi_pending && cpu->current == &cpu->service)
 		vmx_want_nmi_window();
+	return count != 0;
 }
 
 void vmx_want_nmi_window(void)
@@ -142,6 +149,8 @@ void vmx_vmcs_format(struct vcpu *vcpu)
 void vmx_vmcs_load(struct cpu *cpu, const struct vcpu *vcpu)
 {
 	hv_assert(vmptrld(vcpu->control_pa));
+	if (vcpu->domain != NULL)
+		vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, vmx_run_ticks);
 	if (__atomic_load_n(&cpu->nmis_arrived, __ATOMIC_RELAXED) != 0)
 		ask_for_exit();
 }

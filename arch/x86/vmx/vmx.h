@@ -34,6 +34,14 @@ uint32_t vmx_may_be_one(uint32_t msr);
 extern struct vmx_controls vmx_controls;
 
 /*
+ * The longest that a guest runs on end, in counts of the VMX-preemption timer. Interrupts end its
+ * runs before that; but not where the service VM has switched its tick off, nor under Bochs 2.7,
+ * which keeps all interrupts back from a guest that is entered with RFLAGS.IF clear.
+ */
+#define VMX_RUNS_PER_SECOND 100
+extern uint32_t vmx_run_ticks;
+
+/*
  * exit.code of an entry that VMLAUNCH or VMRESUME refused: exit.information is the VM-instruction
  * error (SDM volume 3, section 31.4). Other exit codes are exit reasons.
  */
@@ -88,8 +96,11 @@ void vmx_vmcs_init(const struct vmx_controls *controls, const struct ept *memory
 		   uint16_t vpid);
 void vmx_host_init(const struct cpu *cpu);
 
-/* vmx.c: answers the NMIs that came, at an exit. The machine's are the service VM's to take. */
-void vmx_nmis_answer(struct cpu *cpu);
+/*
+ * vmx.c: answers the NMIs that came, at an exit. The machine's are the service VM's to take. False:
+ * there were none.
+ */
+bool vmx_nmis_answer(struct cpu *cpu);
 
 /* Asks for an exit of the service VM, whose VMCS is current, when it can take an NMI. */
 void vmx_want_nmi_window(void);

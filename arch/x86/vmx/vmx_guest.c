@@ -319,9 +319,10 @@ static struct vmx_controls guest_controls(void)
 {
 	struct vmx_controls controls = vmx_controls;
 
-	controls.pin |= VMX_PIN_GUESTS;
+	controls.pin |= VMX_PIN_GUESTS | PIN_PREEMPTION_TIMER;
 	controls.processor |= VMX_PROCESSOR_GUESTS;
 	controls.secondary &= ~(SECONDARY_ENABLE_XSAVES | SECONDARY_ENABLE_USER_WAIT);
+	controls.exit |= vmx_may_be_one(MSR_VMX_TRUE_EXIT_CTLS) & EXIT_SAVE_PREEMPTION_TIMER;
 	controls.secondary |= vmx_may_be_one(MSR_VMX_PROCBASED_CTLS2) & SECONDARY_WBINVD_EXITING;
 	return controls;
 }

@@ -128,6 +128,8 @@ void vmx_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 {
 	vmx_vmcs_format(vcpu);
 	vmx_vmcs_load(vcpu->cpu, vcpu);
+	vmx_run_ticks = (uint32_t)(boot->tsc_hz / VMX_RUNS_PER_SECOND >>
+				   VMX_MISC_TIMER_SHIFT(rdmsr(MSR_VMX_MISC)));
 	vmx_vmcs_init(&vmx_controls, memory, vmx_msr_map(), VPID_SERVICE);
 	vmx_host_init(vcpu->cpu);
 	init_guest(boot, entry);
@@ -282,6 +284,16 @@ static void clear_processor_control(uint32_t control)
 		   vmcs_read(VMCS_PROCESSOR_CONTROLS) & ~(uint64_t)control);
 }
 
+/* An NMI struck in the hypervisor: in the service VM that counts as a window; or a run ends. */
+static enum socle_exit_reason decode_timer(struct vcpu *vcpu)
+{
+	bool answered = vmx_nmis_answer(vcpu->cpu);
+
+	if (vcpu->domain == NULL)
+		return SOCLE_EXIT_NMI_WINDOW;
+	return answered ? SOCLE_EXIT_NMI : SOCLE_EXIT_INTERRUPT;
+}
+
 /* The one exception that exits is a guest's machine check: vmx_guest_leave() passes it on. */
 static enum socle_exit_reason decode_exception_or_nmi(struct vcpu *vcpu)
 {
@@ -305,9 +317,8 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 		return decode_violation(vcpu);
 	case EXIT_REASON_EXCEPTION_OR_NMI:
 		return decode_exception_or_nmi(vcpu);
-	case EXIT_REASON_PREEMPTION_TIMER: /* an NMI struck in the hypervisor */
-		vmx_nmis_answer(vcpu->cpu);
-		return SOCLE_EXIT_NMI;
+	case EXIT_REASON_PREEMPTION_TIMER:
+		return decode_timer(vcpu);
 	case EXIT_REASON_EXTERNAL_INTERRUPT:
 		return SOCLE_EXIT_INTERRUPT;
 	case EXIT_REASON_INTERRUPT_WINDOW:
