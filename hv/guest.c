@@ -115,7 +115,7 @@ static void handle_second_level(struct vcpu *vcpu)
 
 static void handle_hlt(struct vcpu *vcpu)
 {
-	if (apic_has_interrupt(vcpu))
+	if ((arch->vcpu_read(vcpu, VCPU_RFLAGS) & RFLAGS_IF) && apic_has_interrupt(vcpu))
 		apic_deliver(vcpu);
 	else
 		leave(vcpu, SOCLE_EXIT_HLT);

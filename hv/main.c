@@ -81,13 +81,16 @@ static void enable(struct boot_info *boot, struct cpu *cpu)
 		hv_assert(cpu->index != 0);
 		cpu_stop();
 	}
+	/* For guests' state: their FPU state with SSE, their extended state, their protection keys.
+	 */
+	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
 	if (read_cr4() & CR4_OSXSAVE) {
 		struct cpuid_result r = cpuid(0xd, 0);
 
-		cpu->all_xcr0 = (uint64_t)r.edx << 32 | r.eax;
+		cpu->all_xcr0 = ((uint64_t)r.edx << 32 | r.eax) & ~XCR0_PKRU;
 	}
 	if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ecx & CPUID_7_ECX_PKU)) {
-		write_cr4(read_cr4() | CR4_PKE); /* to switch PKRU with guests */
+		write_cr4(read_cr4() | CR4_PKE);
 		cpu->has_pkru = true;
 	}
 	cpus_add(cpu);

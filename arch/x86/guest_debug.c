@@ -34,6 +34,12 @@ void guest_debug_save(struct vcpu *vcpu)
 	write_all(vcpu->cpu->service_dr);
 }
 
+void guest_debug_read(struct vcpu *vcpu)
+{
+	if (vcpu->uses_debug)
+		read_all(vcpu->dr);
+}
+
 void guest_debug_begin(struct vcpu *vcpu)
 {
 	vcpu->uses_debug = true;

@@ -16,4 +16,7 @@ void guest_debug_begin(struct vcpu *vcpu);
 void guest_debug_load(struct vcpu *vcpu);
 void guest_debug_save(struct vcpu *vcpu);
 
+/* Brings vcpu->dr up to date while the vCPU is on this CPU. */
+void guest_debug_read(struct vcpu *vcpu);
+
 #endif

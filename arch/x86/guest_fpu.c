@@ -2,15 +2,22 @@
 #include "arch/x86/guest_fpu.h"
 
 #include "arch/x86/asm.h"
+#include "arch/x86/x86.h"
 #include "arch/x86/xcr.h"
 #include "hv/cpu.h"
 
 #define ALL	    0xffffffffu
-#define XCR0_PKRU   (1ull << 9)
 #define MXCSR_RESET 0x1f80
 
-/* An XSAVE area that says of all components: as after a reset. */
-static const uint8_t reset_area[4096] __attribute__((aligned(64)));
+/*
+ * XSAVE and XRSTOR run with all components: what a guest has switched off in XCR0 is still its own,
+ * in the area and in the registers, and XRSTOR refuses an area that holds more than XCR0 allows.
+ */
+static void set_xcr0(uint64_t from, uint64_t to)
+{
+	if (from != to)
+		xsetbv(0, to);
+}
 
 /* RDPKRU and WRPKRU: like the rest of an XSAVE state, but that a guest needs no XCR0 to change it.
  */
@@ -43,11 +50,11 @@ void guest_fpu_load(struct vcpu *vcpu)
 		return;
 	}
 	cpu->service_xcr0 = xgetbv(0);
-	if (cpu->service_xcr0 != vcpu->xcr0)
-		xsetbv(0, vcpu->xcr0);
+	set_xcr0(cpu->service_xcr0, cpu->all_xcr0);
 	__asm__ volatile("xrstor64 %0"
 			 :
 			 : "m"(*(const uint8_t(*)[4096])vcpu->fpu), "a"(ALL), "d"(ALL));
+	set_xcr0(cpu->all_xcr0, vcpu->xcr0);
 }
 
 void guest_fpu_save(struct vcpu *vcpu)
@@ -62,25 +69,14 @@ void guest_fpu_save(struct vcpu *vcpu)
 		return;
 	}
 	vcpu->xcr0 = xgetbv(0); /* QEMU 7.2: a guest's XSETBV does not exit */
+	set_xcr0(vcpu->xcr0, cpu->all_xcr0);
 	__asm__ volatile("xsave64 %0" : "+m"(*(uint8_t(*)[4096])vcpu->fpu) : "a"(ALL), "d"(ALL));
 	reset_control_words();
-	if (cpu->service_xcr0 != vcpu->xcr0)
-		xsetbv(0, cpu->service_xcr0);
+	set_xcr0(cpu->all_xcr0, cpu->service_xcr0);
 }
 
-/* XRSTOR of SSE or AVX takes MXCSR from the area in any case; XSETBV leaves it alone. */
 bool guest_fpu_xsetbv(uint32_t index, uint64_t value)
 {
-	uint64_t added = value & ~xgetbv(0);
-	uint32_t mxcsr;
-
 	/* PKRU is switched by itself. */
-	if ((value & XCR0_PKRU) || !xcr_write(index, value))
-		return false;
-	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
-	__asm__ volatile("xrstor64 %0"
-			 :
-			 : "m"(reset_area), "a"((uint32_t)added), "d"((uint32_t)(added >> 32)));
-	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
-	return true;
+	return !(value & XCR0_PKRU) && xcr_write(index, value);
 }

@@ -14,10 +14,7 @@
 void guest_fpu_load(struct vcpu *vcpu);
 void guest_fpu_save(struct vcpu *vcpu);
 
-/*
- * XSETBV of the guest that runs on this CPU. Components that it did not have begin as after a
- * reset: until now they held the service VM's. False: the processor would raise #GP.
- */
+/* XSETBV of the guest that runs on this CPU. False: the processor would raise #GP. */
 bool guest_fpu_xsetbv(uint32_t index, uint64_t value);
 
 #endif

@@ -55,7 +55,8 @@ bool msr_apic_base_write(uint64_t value)
 	uint64_t changed = old ^ value;
 	uint64_t modes = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
 
-	if (changed & ~modes)
+	/* Off, the hypervisor could not reach other CPUs through it, nor they this one. */
+	if ((changed & ~modes) || !(value & APIC_BASE_ENABLE))
 		return false;
 	if ((value & APIC_BASE_X2APIC) && !(cpuid(1, 0).ecx & CPUID_1_X2APIC))
 		return false;
@@ -64,8 +65,6 @@ bool msr_apic_base_write(uint64_t value)
 	if ((value & modes) == APIC_BASE_X2APIC)
 		return false;
 	if ((old & APIC_BASE_X2APIC) && (value & modes) == APIC_BASE_ENABLE)
-		return false;
-	if (!(old & APIC_BASE_ENABLE) && (value & APIC_BASE_X2APIC))
 		return false;
 	wrmsr(MSR_APIC_BASE, value);
 	return true;

@@ -16,8 +16,8 @@ bool msr_pat_valid(uint64_t value);
 
 /*
  * Writes IA32_APIC_BASE of this CPU for the service VM. The APIC stays where it is: moved over the
- * hypervisor's memory, it would take that memory's place. False: refused, or an invalid change of
- * mode.
+ * hypervisor's memory, it would take that memory's place. It stays on, too. False: refused, or an
+ * invalid change of mode.
  */
 bool msr_apic_base_write(uint64_t value);
 

@@ -15,13 +15,18 @@
 #define CR0_CD (1ull << 30)
 #define CR0_PG (1ull << 31)
 
-#define CR4_PAE	    (1ull << 5)
-#define CR4_MCE	    (1ull << 6)
-#define CR4_LA57    (1ull << 12)
+#define CR4_PAE	       (1ull << 5)
+#define CR4_MCE	       (1ull << 6)
+#define CR4_OSFXSR     (1ull << 9)
+#define CR4_OSXMMEXCPT (1ull << 10)
+#define CR4_LA57       (1ull << 12)
+
 #define CR4_VMXE    (1ull << 13)
 #define CR4_SMXE    (1ull << 14)
 #define CR4_OSXSAVE (1ull << 18)
 #define CR4_PKE	    (1ull << 22)
+
+#define XCR0_PKRU (1ull << 9)
 
 #define EFER_SCE  (1ull << 0)
 #define EFER_LME  (1ull << 8)
@@ -94,6 +99,7 @@ enum memory_type {
 #define VECTOR_DB  1
 #define VECTOR_UD  6
 #define VECTOR_DF  8
+#define VECTOR_AC  17
 #define VECTOR_GP  13
 #define VECTOR_PF  14
 #define VECTOR_MC  18

@@ -48,6 +48,11 @@ bool svm_guest_init(struct vcpu *vcpu, const struct ept *memory)
 	uint32_t mxcsr = MXCSR_RESET;
 
 	vmcb->intercept_dr = INTERCEPT_DR_ALL;
+	/*
+	 * A guest that has #AC or #DB raised in their own delivery would be in it for ever, deaf to
+	 * interrupts: each round exits. A machine check is the machine's.
+	 */
+	vmcb->intercept_exceptions = 1u << VECTOR_AC | 1u << VECTOR_DB | 1u << VECTOR_MC;
 	vmcb->intercept3 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT |
 			   INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_RSM | INTERCEPT_INVD |
 			   INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IO | INTERCEPT_MSR |
@@ -157,6 +162,7 @@ void svm_guest_save_system(struct vcpu *vcpu)
 	s->cr4 = vmcb->cr4;
 	s->efer = vmcb->efer & ~EFER_SVME;
 	s->xcr0 = vcpu->xcr0;
+	guest_debug_read(vcpu);
 	memcpy(s->dr, vcpu->dr, sizeof(s->dr));
 	s->dr6 = vmcb->dr6;
 	s->dr7 = vmcb->dr7;

@@ -131,6 +131,24 @@ static enum socle_exit_reason decode_violation(struct vcpu *vcpu)
 	return SOCLE_EXIT_SECOND_LEVEL;
 }
 
+/* #AC and #DB are the guest's own; a machine check is raised in the service VM, which the guest is
+ * left for. */
+static enum socle_exit_reason decode_exception(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+	uint64_t vector = vmcb->exitcode - VMEXIT_EXCEPTION;
+	struct vmcb *service = vmcb_of(&vcpu->cpu->service);
+
+	if (vector == VECTOR_MC) {
+		service->eventinj = EVENT_VALID | EVENT_EXCEPTION | VECTOR_MC;
+		return SOCLE_EXIT_INTERRUPT;
+	}
+	vmcb->eventinj = EVENT_VALID | EVENT_EXCEPTION | vector;
+	if (vector == VECTOR_AC)
+		vmcb->eventinj |= EVENT_ERROR_CODE;
+	return SOCLE_EXIT_EXCEPTION;
+}
+
 /* Exits other than by an instruction's design: nothing of it is done. */
 static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu *vcpu)
 {
@@ -138,6 +156,7 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	struct vcpu_exit *exit = &vcpu->exit;
 
 	exit->rip = vmcb->rip;
+	exit->code = vmcb->exitcode;
 	switch ((uint32_t)vmcb->exitcode) {
 	case VMEXIT_NPF:
 		return decode_violation(vcpu);
@@ -146,6 +165,8 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 		vmcb->intercept_dr = 0;
 		vmcb->clean &= ~CLEAN_INTERCEPT;
 		return SOCLE_EXIT_CR_ACCESS;
+	case VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION + 31:
+		return decode_exception(vcpu);
 	case VMEXIT_INTR:
 	case VMEXIT_SMI:
 		return SOCLE_EXIT_INTERRUPT;

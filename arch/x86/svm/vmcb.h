@@ -66,6 +66,7 @@
 
 #define VMEXIT_READ_DR0	   0x020
 #define VMEXIT_WRITE_DR15  0x03f
+#define VMEXIT_EXCEPTION   0x040 /* + vector */
 #define VMEXIT_INTR	   0x060
 #define VMEXIT_NMI	   0x061
 #define VMEXIT_SMI	   0x062

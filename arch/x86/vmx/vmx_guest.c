@@ -273,6 +273,7 @@ void vmx_guest_save_system(struct vcpu *vcpu)
 	s->cr4 = vmx_vcpu_read(vcpu, VCPU_CR4);
 	s->efer = vmcs_read(VMCS_GUEST_EFER);
 	s->xcr0 = vcpu->xcr0;
+	guest_debug_read(vcpu);
 	memcpy(s->dr, vcpu->dr, sizeof(s->dr));
 	s->dr6 = read_dr6();
 	s->dr7 = vmcs_read(VMCS_GUEST_DR7);
