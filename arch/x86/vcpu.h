@@ -59,8 +59,7 @@ struct vcpu {
 	bool uses_debug;      /* of debug registers: guest_debug.h */
 	struct cpu *last_cpu; /* on which it ran last */
 	uint64_t cr2, dr6;    /* VT-x: what no VMCS holds, while it does not run */
-	uint64_t switched[5]; /* vmx_guest.c's registers; also the service VM's, while a guest runs
-			       */
+	uint64_t switched[5]; /* vmx_guest.c; also the service VM's, while a guest runs */
 	uint32_t number;      /* in its domain */
 	uint32_t running;     /* atomic: a CPU runs it */
 	uint32_t kicked;      /* atomic: its next run ends at once */

@@ -4,7 +4,6 @@
 import os
 import re
 import shutil
-import time
 
 from emulator.config import BUILD
 from framework import system_test
@@ -49,7 +48,8 @@ def leave(machine):
 
 
 def states(machine):
-    return {domain["name"]: domain["state"] for domain in machine.json("list --json")}
+    return {domain["name"]: domain["state"] for domain in machine.json("list --json")
+            if domain["live"]}
 
 
 @system_test(smp=2, last=True)
@@ -70,7 +70,7 @@ def linux_boots_to_its_shell(machine):
     machine.send_line("echo sum=$((40+2)); uname -r")
     machine.expect(r"^sum=42$", timeout=30)
     leave(machine)
-    assert states(machine) == {"linux": "blocked"}
+    assert states(machine)["linux"] in ("blocked", "running")
     machine.run("pause linux")
     assert states(machine) == {"linux": "paused"}
     machine.run("unpause linux")
@@ -93,16 +93,10 @@ def linux_has_four_vcpus_on_two_cpus(machine):
 def a_guest_that_powers_off_ends_well(machine):
     boot(machine, 1)
     machine.send_line("mount -t proc proc /proc; poweroff -f")
-    deadline = time.monotonic() + 60
-    while states_after_prompt(machine) and time.monotonic() < deadline:
-        time.sleep(0.5)
+    machine.expect(r"^socle> ", timeout=60, what="the prompt behind the console")
+    ended = machine.json("list --json")[-1]
+    assert ended["state"] == "shutdown" and ended["end"] == "poweroff", ended
     assert not states(machine)
-
-
-def states_after_prompt(machine):
-    """The console ends with the domain, and the prompt comes back."""
-    machine.wait_prompt(60)
-    return states(machine)
 
 
 @system_test(backends=("svm",), smp=2, files=guest_files())
