@@ -28,7 +28,6 @@ void vmm_log(struct vmm *vmm, const char *format, ...)
 	int length;
 	ssize_t written;
 
-	(void)vmm;
 	va_start(arguments, format);
 	length = vsnprintf(line, sizeof(line) - 1, format, arguments);
 	va_end(arguments);
@@ -40,6 +39,9 @@ void vmm_log(struct vmm *vmm, const char *format, ...)
 	for (int i = 0; i < length; i++)
 		if (line[i] == '\n')
 			line[i] = ' ';
+	line[length] = '\0';
+	if (vmm != NULL)
+		snprintf(vmm->last_log, sizeof(vmm->last_log), "%s", line);
 	line[length] = '\n';
 	written = write(STDERR_FILENO, line, (size_t)length + 1);
 	(void)written; /* there is nobody to tell */

@@ -113,6 +113,8 @@ struct vmm {
 	enum vmm_end end;
 	uint32_t status; /* what the guest gave to the debug exit port */
 	char reason[256];
+	char last_log[256]; /* the last line of vmm_log(): the reason if the machine cannot be made
+			     */
 };
 
 /* machine.c ---------------------------------------------------------------------------------- */

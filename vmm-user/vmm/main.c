@@ -100,7 +100,9 @@ int main(int count, char **argument)
 	close(options.config_fd);
 	sandbox_close_others(&vmm.config, -1);
 	if (!set_up(&vmm, &options)) {
-		control_ended(&vmm, VMM_HOW_CRASH, "the machine could not be made: see its log");
+		control_ended(&vmm, VMM_HOW_CRASH,
+			      vmm.last_log[0] != '\0' ? vmm.last_log
+						      : "the machine could not be made");
 		return EXIT_SUCCESS;
 	}
 	control_run(&vmm);
