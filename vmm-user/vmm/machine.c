@@ -41,7 +41,8 @@ void vmm_log(struct vmm *vmm, const char *format, ...)
 			line[i] = ' ';
 	line[length] = '\0';
 	if (vmm != NULL)
-		snprintf(vmm->last_log, sizeof(vmm->last_log), "%s", line);
+		snprintf(vmm->last_log, sizeof(vmm->last_log), "%.*s",
+			 (int)sizeof(vmm->last_log) - 1, line);
 	line[length] = '\n';
 	written = write(STDERR_FILENO, line, (size_t)length + 1);
 	(void)written; /* there is nobody to tell */
