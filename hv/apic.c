@@ -10,7 +10,6 @@
 /* Numbers of registers (SDM volume 3, table 11-6). */
 #define APIC_ID		 0x02
 #define APIC_VERSION	 0x03
-#define APIC_TPR	 0x08
 #define APIC_PPR	 0x0a
 #define APIC_EOI_REG	 0x0b
 #define APIC_LDR	 0x0d

@@ -65,6 +65,9 @@ struct vcpu {
 	uint32_t kicked;      /* atomic: its next run ends at once */
 };
 
+/* The task priority's place in the local APIC's image: CR8 is part of it. */
+#define APIC_TPR 0x08
+
 /* The state that common code asks a vendor for. */
 enum vcpu_register {
 	VCPU_RIP,

@@ -90,7 +90,8 @@ enum memory_type {
 #define BOOT_SELECTOR_CODE 0x10
 #define BOOT_SELECTOR_DATA 0x18
 
-#define DR6_BS (1ull << 14)
+#define DR6_BREAKPOINTS 0xfull
+#define DR6_BS		(1ull << 14)
 
 /* Error codes that name a descriptor (SDM volume 3, section 6.13). */
 #define ERROR_CODE_EXT (1u << 0)

@@ -2,13 +2,11 @@
 """Domains, driven from the management shell: Debian's own kernel as the guest."""
 
 import os
-import re
 import shutil
 
 from emulator.config import BUILD
 from framework import system_test
 
-TESTS = "/lib/socle/tests"
 GUEST = os.path.join(BUILD, "test-guest")
 ESCAPE = "\x1d"  # Ctrl-]
 # no_timer_check: on a loaded emulator the PIT's ticks can fall behind the TSC by more than the check of
@@ -52,17 +50,6 @@ def leave(machine):
 def states(machine):
     return {domain["name"]: domain["state"] for domain in machine.json("list --json")
             if domain["live"]}
-
-
-@system_test(smp=2, last=True)
-def a_domain_runs_and_leaves_nothing(machine):
-    # It takes frames of the pool by itself, behind the daemon's back: the daemon has to be gone.
-    machine.run("!killall socled; for i in 1 2 3 4 5 6 7 8 9; do pidof socled || break; sleep 1; done; true")
-    cycles = 20 if machine.config.cpu == "svm" else 3
-    output = machine.run(f"!{TESTS}/domain-smoke --cycles {cycles}", timeout=240)
-    assert re.search(r"^PASS: domain-smoke", output, re.M), output
-    info = machine.json("info --json")
-    assert info["pool_free_bytes"] == info["pool_bytes"]
 
 
 @system_test(backends=("svm",), smp=2, files=guest_files())

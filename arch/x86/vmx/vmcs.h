@@ -50,6 +50,7 @@
 #define VMCS_SECONDARY_CONTROLS	      0x401e
 #define VMCS_VM_INSTRUCTION_ERROR     0x4400
 #define VMCS_EXIT_REASON	      0x4402
+#define VMCS_EXIT_INTERRUPTION_ERROR  0x4406
 #define VMCS_EXIT_INTERRUPTION_INFO   0x4404
 #define VMCS_IDT_VECTORING_INFO	      0x4408
 #define VMCS_IDT_VECTORING_ERROR_CODE 0x440a
@@ -123,6 +124,7 @@ enum vmcs_segment {
 #define PROCESSOR_HLT_EXITING	     (1u << 7)
 #define PROCESSOR_MWAIT_EXITING	     (1u << 10)
 #define PROCESSOR_RDPMC_EXITING	     (1u << 11)
+#define PROCESSOR_CR8_EXITING	     (3u << 19) /* loads and stores */
 #define PROCESSOR_NMI_WINDOW_EXITING (1u << 22)
 #define PROCESSOR_MOV_DR_EXITING     (1u << 23)
 #define PROCESSOR_IO_EXITING	     (1u << 24)
@@ -171,6 +173,7 @@ enum vmcs_segment {
 #define INTERRUPTION_EXTERNAL	(0u << 8)
 #define INTERRUPTION_NMI	(2u << 8)
 #define INTERRUPTION_EXCEPTION	(3u << 8)
+#define INTERRUPTION_SOFTWARE	(4u << 8) /* this type and those above: with a length */
 
 /* Segment access rights (table 25-2): the VMCB's bits 7:0, its bits 11:8 at 15:12, and one more. */
 #define ACCESS_RIGHTS_CODE64   0xa09b
@@ -226,6 +229,7 @@ enum vmcs_segment {
 #define QUALIFICATION_CR_TYPE(q)	 ((q) >> 4 & 3)
 #define QUALIFICATION_CR_REGISTER(q)	 ((q) >> 8 & 15)
 #define CR_TYPE_MOV_TO			 0
+#define CR_TYPE_MOV_FROM		 1
 #define QUALIFICATION_IO_BYTES(q)	 (((q)&7) + 1)
 #define QUALIFICATION_IO_IN		 (1ull << 3)
 #define QUALIFICATION_IO_STRING		 (1ull << 4)

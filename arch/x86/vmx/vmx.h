@@ -13,7 +13,7 @@
 #define VMX_PROCESSOR_GUESTS                                                                       \
 	(PROCESSOR_TSC_OFFSETTING | PROCESSOR_HLT_EXITING | PROCESSOR_MWAIT_EXITING |              \
 	 PROCESSOR_RDPMC_EXITING | PROCESSOR_MOV_DR_EXITING | PROCESSOR_IO_EXITING |               \
-	 PROCESSOR_MONITOR_EXITING)
+	 PROCESSOR_MONITOR_EXITING | PROCESSOR_CR8_EXITING)
 
 /* The controls of the service VM: what is wanted and this machine offers. The same on every CPU. */
 struct vmx_controls {

@@ -342,7 +342,11 @@ bool vmx_guest_init(struct vcpu *vcpu, const struct ept *memory)
 	vmx_vmcs_format(vcpu);
 	vmx_vmcs_load(cpu, vcpu);
 	vmx_vmcs_init(&controls, memory, memory_physical(msr_map), vpid_of(vcpu));
-	vmcs_write(VMCS_EXCEPTION_BITMAP, 1u << VECTOR_MC);
+	/*
+	 * A guest that has #AC or #DB raised in their own delivery would be in it for ever, deaf to
+	 * interrupts: each round exits. A machine check is the machine's.
+	 */
+	vmcs_write(VMCS_EXCEPTION_BITMAP, 1u << VECTOR_AC | 1u << VECTOR_DB | 1u << VECTOR_MC);
 	vmcs_write(VMCS_CR0_MASK, CR0_OWNED);
 	vmcs_write(VMCS_CR4_MASK, CR4_OWNED);
 	vmcs_write(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);

@@ -185,14 +185,74 @@ static enum socle_exit_reason decode_violation(struct vcpu *vcpu)
 	return SOCLE_EXIT_SECOND_LEVEL;
 }
 
-/* A general register by its number in an instruction's encoding. */
-static uint64_t register_value(const struct vcpu *vcpu, unsigned number)
+/* Ends the shadow of an STI or MOV SS before the instruction that exited. */
+static inline void end_shadow(void)
 {
-	const struct vcpu_registers *r = vcpu->regs;
-	const uint64_t values[] = {r->rax, r->rcx, r->rdx, r->rbx, 0,	   r->rbp, r->rsi, r->rdi,
-				   r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15};
+	uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+	uint64_t shadow = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
 
-	return number == 4 ? vmcs_read(VMCS_GUEST_RSP) : values[number];
+	if (__builtin_expect((interruptibility & shadow) != 0, false))
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~shadow);
+}
+
+/*
+ * Goes past the instruction that exited: what its end would have done. The shadow ends, and it is
+ * single-stepped. Outside 64-bit mode RIP wraps at 4 GiB: an entry with more is refused.
+ */
+static inline void complete_instruction(struct vcpu *vcpu)
+{
+	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
+	uint64_t next = rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+
+	if (__builtin_expect((rip ^ next) >> 32 != 0, false) &&
+	    !(vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & ACCESS_RIGHTS_L))
+		next = (uint32_t)next;
+	vcpu->exit.rip = rip;
+	vmcs_write(VMCS_GUEST_RIP, next);
+	end_shadow();
+	if (__builtin_expect((vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0, false))
+		vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS,
+			   vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
+}
+
+#define NUMBER_RSP 4
+
+/* A general register but RSP, by its number in an instruction's encoding. */
+static uint64_t *register_of(struct vcpu *vcpu, unsigned number)
+{
+	struct vcpu_registers *r = vcpu->regs;
+	uint64_t *const registers[] = {&r->rax, &r->rcx, &r->rdx, &r->rbx, NULL,    &r->rbp,
+				       &r->rsi, &r->rdi, &r->r8,  &r->r9,  &r->r10, &r->r11,
+				       &r->r12, &r->r13, &r->r14, &r->r15};
+
+	return registers[number];
+}
+
+static uint64_t register_value(struct vcpu *vcpu, unsigned number)
+{
+	return number == NUMBER_RSP ? vmcs_read(VMCS_GUEST_RSP) : *register_of(vcpu, number);
+}
+
+/*
+ * A guest's CR8 is the task priority of its local APIC (SDM volume 3, section 11.8.6). The
+ * processor's own CR8 is the service VM's. The handler looks for an interrupt that the new priority
+ * lets through.
+ */
+static void handle_cr8(struct vcpu *vcpu, unsigned number, uint64_t value, bool is_write)
+{
+	uint32_t *tpr = &vcpu->area->apic[4 * APIC_TPR];
+
+	if (is_write && value > 0xf) {
+		vmx_vcpu_fault(vcpu, VECTOR_GP, 0);
+		return;
+	}
+	if (is_write)
+		*tpr = (uint32_t)value << 4;
+	else if (number == NUMBER_RSP)
+		vmcs_write(VMCS_GUEST_RSP, *tpr >> 4 & 0xf);
+	else
+		*register_of(vcpu, number) = *tpr >> 4 & 0xf;
+	complete_instruction(vcpu);
 }
 
 /*
@@ -211,7 +271,9 @@ static void handle_cr_access(struct vcpu *vcpu)
 
 	if (!(vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & ACCESS_RIGHTS_L))
 		value = (uint32_t)value;
-	if (is_write && number == 0)
+	if (number == 8 && vcpu->domain != NULL)
+		handle_cr8(vcpu, QUALIFICATION_CR_REGISTER(qualification), value, is_write);
+	else if (is_write && number == 0)
 		vmcs_write(VMCS_CR0_READ_SHADOW, value);
 	else if (is_write && number == 4 && !(value & vmcs_read(VMCS_CR4_MASK) & ~CR4_MCE))
 		vmcs_write(VMCS_CR4_READ_SHADOW, value);
@@ -243,39 +305,9 @@ static enum socle_exit_reason decode_task_switch(struct vcpu *vcpu)
 	return SOCLE_EXIT_CR_ACCESS;
 }
 
-/* Ends the shadow of an STI or MOV SS before the instruction that exited. */
-static inline void end_shadow(void)
-{
-	uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-	uint64_t shadow = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
-
-	if (__builtin_expect((interruptibility & shadow) != 0, false))
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~shadow);
-}
-
 void vmx_end_shadow(void)
 {
 	end_shadow();
-}
-
-/*
- * Goes past the instruction that exited: what its end would have done. The shadow ends, and it is
- * single-stepped. Outside 64-bit mode RIP wraps at 4 GiB: an entry with more is refused.
- */
-static inline void complete_instruction(struct vcpu *vcpu)
-{
-	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
-	uint64_t next = rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
-
-	if (__builtin_expect((rip ^ next) >> 32 != 0, false) &&
-	    !(vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & ACCESS_RIGHTS_L))
-		next = (uint32_t)next;
-	vcpu->exit.rip = rip;
-	vmcs_write(VMCS_GUEST_RIP, next);
-	end_shadow();
-	if (__builtin_expect((vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0, false))
-		vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS,
-			   vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
 }
 
 static void clear_processor_control(uint32_t control)
@@ -294,12 +326,35 @@ static enum socle_exit_reason decode_timer(struct vcpu *vcpu)
 	return answered ? SOCLE_EXIT_NMI : SOCLE_EXIT_INTERRUPT;
 }
 
-/* The one exception that exits is a guest's machine check: vmx_guest_leave() passes it on. */
+/* #AC and #DB are the guest's own: raised as if they had not exited. */
+static void raise_again(struct vcpu *vcpu)
+{
+	uint64_t info = vcpu->exit.information;
+
+	/* An exit leaves DR6 as it was (SDM volume 3, section 28.1). ICEBP changes nothing in it.
+	 */
+	if ((info & INTERRUPTION_VECTOR) == VECTOR_DB &&
+	    (info & INTERRUPTION_TYPE) == INTERRUPTION_EXCEPTION)
+		write_dr6((read_dr6() & ~DR6_BREAKPOINTS) | vmcs_read(VMCS_EXIT_QUALIFICATION));
+	vmcs_write(VMCS_ENTRY_ERROR_CODE, vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR));
+	if ((info & INTERRUPTION_TYPE) >= INTERRUPTION_SOFTWARE)
+		vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO,
+		   info & (INTERRUPTION_VALID | INTERRUPTION_TYPE | INTERRUPTION_VECTOR |
+			   INTERRUPTION_ERROR_CODE));
+}
+
+/* Of a guest's exceptions #AC, #DB and machine checks exit: vmx_guest_leave() passes the last on.
+ */
 static enum socle_exit_reason decode_exception_or_nmi(struct vcpu *vcpu)
 {
 	vcpu->exit.information = vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
-	if ((vcpu->exit.information & INTERRUPTION_TYPE) != INTERRUPTION_NMI)
-		return SOCLE_EXIT_INTERRUPT;
+	if ((vcpu->exit.information & INTERRUPTION_TYPE) != INTERRUPTION_NMI) {
+		if ((vcpu->exit.information & INTERRUPTION_VECTOR) == VECTOR_MC)
+			return SOCLE_EXIT_INTERRUPT;
+		raise_again(vcpu);
+		return SOCLE_EXIT_EXCEPTION;
+	}
 	__atomic_fetch_add(&vcpu->cpu->nmis_arrived, 1, __ATOMIC_RELAXED);
 	vmx_nmis_answer(vcpu->cpu);
 	vmx_unblock_nmis();
