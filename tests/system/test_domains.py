@@ -69,7 +69,8 @@ def linux_boots_to_its_shell(machine):
     assert machine.json("info --json")["pool_free_bytes"] == free
 
 
-@system_test(backends=("svm",), smp=2, files=guest_files())
+# By hand: one start in several ends with a triple fault of a secondary vCPU, whose cause is not known yet.
+@system_test(backends=("svm",), smp=2, long=True, fresh=True, files=guest_files())
 def linux_has_four_vcpus_on_two_cpus(machine):
     boot(machine, 4)
     machine.send_line("mount -t proc proc /proc; echo cpus=$(nproc)")
