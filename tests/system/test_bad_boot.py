@@ -43,12 +43,12 @@ def without_nested_paging(machine):
     refuses(machine, r"nested paging \(NPT\) needed: CPUID 0x8000000A EDX=0x")
 
 
-@system_test(backends=("vmx",), start=False, long=True, cpu_model="core2_penryn_t9600")
+@system_test(backends=("vmx",), start=False, cpu_model="core2_penryn_t9600")
 def without_ept(machine):
     refuses(machine, r"EPT needed: MSR 0x48b offers bits 0x0 of 0x2")
 
 
-@system_test(backends=("vmx",), start=False, long=True, cpu_model="corei5_lynnfield_750")
+@system_test(backends=("vmx",), start=False, cpu_model="corei5_lynnfield_750")
 def without_unrestricted_guest(machine):
     refuses(machine, r"unrestricted guest needed: MSR 0x48b offers bits 0x2 of 0x82")
 

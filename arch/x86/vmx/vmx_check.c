@@ -21,9 +21,6 @@ struct control_word {
  * that the hypervisor could not run in (PAT entry 0 not write-back, a breakpoint on its code).
  */
 static const struct control_word control_words[] = {
-	{"NMI exiting, virtual NMIs and the VMX-preemption timer", MSR_VMX_TRUE_PINBASED_CTLS,
-	 PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER | VMX_PIN_GUESTS, 0,
-	 offsetof(struct vmx_controls, pin)},
 	{"MSR bitmaps, windows and secondary controls", MSR_VMX_TRUE_PROCBASED_CTLS,
 	 PROCESSOR_USE_MSR_BITMAPS | PROCESSOR_NMI_WINDOW_EXITING | PROCESSOR_SECONDARY_CONTROLS |
 		 PROCESSOR_INTERRUPT_WINDOW | VMX_PROCESSOR_GUESTS,
@@ -35,6 +32,9 @@ static const struct control_word control_words[] = {
 	 SECONDARY_ENABLE_RDTSCP | SECONDARY_ENABLE_VPID | SECONDARY_ENABLE_INVPCID |
 		 SECONDARY_ENABLE_XSAVES | SECONDARY_ENABLE_USER_WAIT,
 	 offsetof(struct vmx_controls, secondary)},
+	{"NMI exiting, virtual NMIs and the VMX-preemption timer", MSR_VMX_TRUE_PINBASED_CTLS,
+	 PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER | VMX_PIN_GUESTS, 0,
+	 offsetof(struct vmx_controls, pin)},
 	{"exits that switch EFER and PAT", MSR_VMX_TRUE_EXIT_CTLS,
 	 EXIT_SAVE_DEBUG_CONTROLS | EXIT_HOST_ADDRESS_SPACE_SIZE | EXIT_SAVE_PAT | EXIT_LOAD_PAT |
 		 EXIT_SAVE_EFER | EXIT_LOAD_EFER,
