@@ -51,15 +51,7 @@ def switches_off(machine):
     assert machine.power_off().kind == "off"
 
 
-@system_test(backends=("svm",), fresh=True)
+@system_test(fresh=True)
 def resets(machine):
-    machine.send_line("reboot")
-    assert machine.wait_exit().kind == "reset"
-
-
-# By hand: in two runs of the whole suite this machine did not end in ten minutes, for a reason not known
-# yet; alone it resets within seconds.
-@system_test(backends=("vmx",), fresh=True, long=True)
-def resets_under_bochs(machine):
     machine.send_line("reboot")
     assert machine.wait_exit().kind == "reset"
