@@ -9,7 +9,9 @@
 
 #include "vmm-user/vmm/vcpu.h"
 
-#define LEAF_MAX	  0x16u
+#define LEAF_SAVE_AREAS	  0xdu
+#define LEAF_TSC	  0x15u
+#define LEAF_FREQUENCIES  0x16u
 #define LEAF_EXTENDED_MAX 0x8000001eu
 #define LEAF_HYPERVISOR	  0x40000000u
 #define LIST_ROOM	  (SOCLE_CPUID_ENTRIES - SOCLE_CPUID_LIST)
@@ -186,25 +188,36 @@ static void put_save_areas(struct table *table)
 	}
 }
 
+/*
+ * The rate of the TSC, which is also the clock of the local APIC's timer: the crystal that leaf
+ * 0x15 speaks of. The processor's own answers would name another crystal, and under an emulator
+ * another rate. Without the crystal's exact frequency a guest measures the rest by itself.
+ */
+static void put_frequencies(struct table *table)
+{
+	uint32_t mhz = machine_tsc_mhz(table->vcpu->vmm);
+
+	put(table, LEAF_TSC, (struct answer){1, 1, 0, 0});
+	put(table, LEAF_FREQUENCIES, (struct answer){mhz, mhz, 0, 0});
+}
+
 static void put_basic(struct table *table)
 {
+	bool is_intel = table->vcpu->vmm->config.vendor == SOCLE_VENDOR_VMX;
 	struct answer a = host(0, 0);
-	uint32_t maximum = a.eax < LEAF_MAX ? a.eax : LEAF_MAX;
 
-	a.eax = maximum < 0xd ? 0xd : maximum;
+	a.eax = is_intel ? LEAF_FREQUENCIES : LEAF_SAVE_AREAS;
 	put(table, 0, a);
 	put(table, 1, features(table));
 	put(table, 2, host(2, 0));
-	if (table->vcpu->vmm->config.vendor == SOCLE_VENDOR_VMX)
+	if (is_intel)
 		put_caches(table, 4);
 	put(table, 6, (struct answer){EAX_6_ARAT, 0, 0, 0});
 	put_extended_features(table);
 	put_topology(table);
 	put_save_areas(table);
-	if (maximum >= 0x15)
-		put(table, 0x15, host(0x15, 0));
-	if (maximum >= 0x16)
-		put(table, 0x16, host(0x16, 0));
+	if (is_intel)
+		put_frequencies(table);
 }
 
 static void put_extended(struct table *table)

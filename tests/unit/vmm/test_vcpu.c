@@ -442,6 +442,26 @@ START_TEST(takeover)
 }
 END_TEST
 
+/* A crystal that is the TSC itself, for that is what the local APIC's timer counts. */
+START_TEST(cpuid_frequencies)
+{
+	struct socle_cpuid_entry *table = vcpu->area->cpuid;
+
+	ck_assert_uint_eq(table[0].eax, 0xd);
+	ck_assert_uint_eq(table[0x16].flags, 0);
+	vmm->config.vendor = SOCLE_VENDOR_VMX;
+	cpuid_fill(vcpu);
+	ck_assert_uint_eq(table[0].eax, 0x16);
+	ck_assert_uint_eq(table[0x15].eax, 1);
+	ck_assert_uint_eq(table[0x15].ebx, 1);
+	ck_assert_uint_eq(table[0x15].ecx, 0);
+	ck_assert_uint_eq(table[0x16].eax, table[0x16].ebx);
+	/* A million times as many ticks take a second. */
+	ck_assert_uint_gt(machine_tsc_to_ns(vmm, table[0x16].eax * 1000000ull), 970000000);
+	ck_assert_uint_lt(machine_tsc_to_ns(vmm, table[0x16].eax * 1000000ull), 1030000000);
+}
+END_TEST
+
 START_TEST(cpuid_table)
 {
 	struct socle_cpuid_entry *table = vmm->vcpu[3].area->cpuid;
@@ -488,6 +508,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, no_lost_wake_up);
 	tcase_add_test(tests, takeover);
 	tcase_add_test(tests, cpuid_table);
+	tcase_add_test(tests, cpuid_frequencies);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
