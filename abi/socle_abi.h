@@ -228,7 +228,8 @@ struct socle_system_state {
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t tsc_offset;	   /* guest TSC - host TSC */
 	uint64_t interrupt_shadow; /* 1: after STI or MOV SS */
-	uint64_t nmi_blocked;	   /* 1: until IRET */
+	uint64_t nmi_blocked;	   /* bit 0: until IRET; bit 1: another NMI waits for that */
+	uint64_t pdpte[4];	   /* VT-x: what CR3 pointed at when PAE paging loaded it */
 };
 
 /* Bits of socle_vcpu_area.load: what the VMM changed since the last run. */

@@ -70,6 +70,22 @@ START_TEST(replies)
 }
 END_TEST
 
+START_TEST(vcpu_area)
+{
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, rsp), 120);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, exit_reason), 144);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, load), 184);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, apic_base), 216);
+	ck_assert_uint_eq(sizeof(struct socle_segment), 16);
+	ck_assert_uint_eq(sizeof(struct socle_system_state), 384);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, system.cr0), 2208);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, system.dr), 2256);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, system.pat), 2304);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, system.tsc_offset), 2376);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, system.pdpte), 2400);
+}
+END_TEST
+
 START_TEST(acpi_table)
 {
 	ck_assert_uint_eq(SOCLE_ACPI_HEADER_BYTES, 36);
@@ -88,6 +104,7 @@ Suite *unit_suite(void)
 	tcase_add_test(layout, numbers);
 	tcase_add_test(layout, exit_reasons);
 	tcase_add_test(layout, replies);
+	tcase_add_test(layout, vcpu_area);
 	tcase_add_test(layout, acpi_table);
 	suite_add_tcase(suite, layout);
 	return suite;
