@@ -5,6 +5,7 @@
 
 #include "frames.h"
 #include "ring.h"
+#include "tsc.h"
 #include "unit.h"
 
 #define COUNT 97
@@ -152,15 +153,32 @@ START_TEST(ring)
 }
 END_TEST
 
+/* Two measurements agree, and neither ends before it has something to measure. */
+START_TEST(tsc_rate)
+{
+	struct tsc_sample first = tsc_sample();
+	uint64_t hz = tsc_hz(first), again;
+	struct tsc_sample later = tsc_sample();
+
+	ck_assert_uint_ge(later.nanoseconds - first.nanoseconds, 2000000);
+	ck_assert_uint_gt(later.ticks, first.ticks);
+	again = tsc_hz(first);
+	ck_assert_uint_gt(again, hz - hz / 100);
+	ck_assert_uint_lt(again, hz + hz / 100);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("frames");
 	TCase *all = tcase_create("frames");
 
 	tcase_add_checked_fixture(all, start, stop);
+	tcase_set_timeout(all, 60); /* on a machine that does much else */
 	tcase_add_loop_test(all, against_model, 0, 5);
 	tcase_add_test(all, empty_pool);
 	tcase_add_test(all, ring);
+	tcase_add_test(all, tsc_rate);
 	suite_add_tcase(suite, all);
 	return suite;
 }

@@ -72,6 +72,7 @@ static void destroy_leftovers(struct daemon *daemon)
 bool daemon_open(struct daemon *daemon, char error[POOL_ERROR_BYTES])
 {
 	daemon->ended = json_array();
+	daemon->started = tsc_sample();
 	if (!loop_open(&daemon->loop)) {
 		snprintf(error, POOL_ERROR_BYTES, "cannot make an epoll descriptor: %m");
 		return false;

@@ -20,6 +20,7 @@
 #include "pool.h"
 #include "ring.h"
 #include "socle.h"
+#include "tsc.h"
 #include "vmm-user/vmm/control.h"
 
 #define SOCKET_PATH "/run/socle/socled.sock"
@@ -100,6 +101,7 @@ struct daemon {
 	bool cgroups;
 	struct domain *domains;
 	json_t *ended; /* array, oldest first */
+	struct tsc_sample started;
 	struct server *server;
 };
 

@@ -190,6 +190,8 @@ json_t *image_config(struct domain *domain, int control, int serial, struct inhe
 		json_object_set_new(config, "serial_fd", json_integer(serial));
 	json_object_set_new(config, "memory_mib", json_integer(from->memory_mib));
 	json_object_set_new(config, "vcpus", json_integer(from->vcpus));
+	json_object_set_new(config, "tsc_hz",
+			    json_integer((json_int_t)tsc_hz(domain->daemon->started)));
 	json_object_set_new(config, "cmdline", json_string(from->cmdline));
 	if (from->local_time)
 		json_object_set_new(config, "rtc_local", json_true());

@@ -11,6 +11,8 @@
 #include "vmm-user/vmm/config.h"
 #include "vmm-user/vmm/control.h"
 
+#define MHZ	       1000000
+#define TSC_MHZ_MAX    100000
 #define TEXT_BYTES_MAX (4u << 20)
 #define MIB	       0x100000ull
 #define MEMORY_MIB_MAX (64ll << 20) /* 64 TiB */
@@ -228,13 +230,17 @@ static bool parse_identity(struct parser *parser, const json_t *root)
 	struct vmm_config *config = parser->config;
 	const json_t *key = json_object_get(root, "key");
 	const char *vendor = json_string_value(json_object_get(root, "vendor"));
-	int64_t domain, vcpus;
+	int64_t domain, vcpus, tsc_hz = 0;
 
 	if (!text(parser, root, "name", true, &config->name) ||
 	    !text(parser, root, "uuid", false, &config->uuid) ||
 	    !integer(parser, root, "domain", 1, SOCLE_MAX_DOMAINS - 1, &domain) ||
 	    !integer(parser, root, "vcpus", 1, SOCLE_MAX_VCPUS, &vcpus))
 		return false;
+	if (json_object_get(root, "tsc_hz") != NULL &&
+	    !integer(parser, root, "tsc_hz", MHZ, TSC_MHZ_MAX * (int64_t)MHZ, &tsc_hz))
+		return false;
+	config->tsc_hz = (uint64_t)tsc_hz;
 	config->domain = (uint32_t)domain;
 	config->vcpus = (uint32_t)vcpus;
 	if (!json_is_array(key) || json_array_size(key) != 2)

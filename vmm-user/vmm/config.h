@@ -33,6 +33,7 @@ struct vmm_extent {
 struct vmm_config {
 	char *name, *uuid, *kernel, *ramdisk, *firmware, *cmdline; /* NULL: not given */
 	uint32_t domain, vcpus;
+	uint64_t tsc_hz; /* of the time-stamp counter; 0: not known */
 	struct socle_key key;
 	enum socle_vendor vendor;
 	int control_fd, serial_fd, memory_fd, kernel_fd, ramdisk_fd; /* -1: not given */

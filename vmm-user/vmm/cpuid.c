@@ -11,6 +11,7 @@
 
 #define LEAF_SAVE_AREAS	  0xdu
 #define LEAF_TSC	  0x15u
+#define MHZ		  1000000u
 #define LEAF_FREQUENCIES  0x16u
 #define LEAF_EXTENDED_MAX 0x8000001eu
 #define LEAF_HYPERVISOR	  0x40000000u
@@ -191,22 +192,23 @@ static void put_save_areas(struct table *table)
 /*
  * The rate of the TSC, which is also the clock of the local APIC's timer: the crystal that leaf
  * 0x15 speaks of. The processor's own answers would name another crystal, and under an emulator
- * another rate. Without the crystal's exact frequency a guest measures the rest by itself.
+ * another rate.
  */
-static void put_frequencies(struct table *table)
+static void put_frequencies(struct table *table, uint64_t hz)
 {
-	uint32_t mhz = machine_tsc_mhz(table->vcpu->vmm);
+	uint32_t mhz = (uint32_t)((hz + MHZ / 2) / MHZ);
 
-	put(table, LEAF_TSC, (struct answer){1, 1, 0, 0});
+	put(table, LEAF_TSC, (struct answer){1, 1, hz <= UINT32_MAX ? (uint32_t)hz : 0, 0});
 	put(table, LEAF_FREQUENCIES, (struct answer){mhz, mhz, 0, 0});
 }
 
 static void put_basic(struct table *table)
 {
 	bool is_intel = table->vcpu->vmm->config.vendor == SOCLE_VENDOR_VMX;
+	uint64_t hz = is_intel ? table->vcpu->vmm->config.tsc_hz : 0;
 	struct answer a = host(0, 0);
 
-	a.eax = is_intel ? LEAF_FREQUENCIES : LEAF_SAVE_AREAS;
+	a.eax = hz != 0 ? LEAF_FREQUENCIES : LEAF_SAVE_AREAS;
 	put(table, 0, a);
 	put(table, 1, features(table));
 	put(table, 2, host(2, 0));
@@ -216,8 +218,8 @@ static void put_basic(struct table *table)
 	put_extended_features(table);
 	put_topology(table);
 	put_save_areas(table);
-	if (is_intel)
-		put_frequencies(table);
+	if (hz != 0)
+		put_frequencies(table, hz);
 }
 
 static void put_extended(struct table *table)

@@ -50,8 +50,7 @@ void vmm_log(struct vmm *vmm, const char *format, ...)
 
 /* The TSC's rate ------------------------------------------------------------------------------ */
 
-#define NANOSECONDS		1000000000ull
-#define TSC_MEASURE_NANOSECONDS 2000000ull
+#define NANOSECONDS 1000000000ull
 
 static uint64_t monotonic(void)
 {
@@ -73,18 +72,6 @@ uint64_t machine_tsc_to_ns(const struct vmm *vmm, uint64_t ticks)
 	if (tsc == 0 || product / tsc > UINT64_MAX)
 		return UINT64_MAX;
 	return (uint64_t)(product / tsc);
-}
-
-uint32_t machine_tsc_mhz(const struct vmm *vmm)
-{
-	uint64_t tsc, clock;
-
-	do {
-		tsc = __rdtsc();
-		clock = monotonic();
-	} while (clock - vmm->clock_start < TSC_MEASURE_NANOSECONDS);
-	return (uint32_t)(((tsc - vmm->tsc_start) * 1000 + (clock - vmm->clock_start) / 2) /
-			  (clock - vmm->clock_start));
 }
 
 /* The end and pauses ------------------------------------------------------------------------- */

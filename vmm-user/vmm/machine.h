@@ -126,8 +126,6 @@ struct vmm {
 bool machine_create(struct vmm *vmm);
 /* Nanoseconds that so many ticks of the TSC last. */
 uint64_t machine_tsc_to_ns(const struct vmm *vmm, uint64_t ticks);
-/* The TSC's rate, rounded, in MHz; waits until 2 ms from the machine's creation have gone by. */
-uint32_t machine_tsc_mhz(const struct vmm *vmm);
 /* With the lock held. A pause has come about when `running` is 0. */
 void machine_pause(struct vmm *vmm);
 void machine_unpause(struct vmm *vmm);

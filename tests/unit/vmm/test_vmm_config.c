@@ -27,6 +27,7 @@ static const char *const members[] = {
 	"\"readonly\": true, \"cdrom\": false, \"snapshot\": false, \"fd\": 7}]",
 	"\"nets\": [{\"mac\": \"00:16:3e:00:00:01\", \"mode\": \"tap\", \"bridge\": \"br0\", "
 	"\"fd\": 8}, {\"mac\": \"00:16:3e:00:00:02\", \"mode\": \"user\"}]",
+	"\"tsc_hz\": 50000000",
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
 
@@ -71,6 +72,7 @@ START_TEST(whole)
 	ck_assert_uint_eq(config.extent[1].offset, 8 << 20);
 	ck_assert_uint_eq(config.extent[1].physical, 0x200000000);
 	ck_assert_uint_eq(config.vcpus, 2);
+	ck_assert_uint_eq(config.tsc_hz, 50000000);
 	ck_assert_int_eq(config.kernel_fd, 6);
 	ck_assert_int_eq(config.ramdisk_fd, -1);
 	ck_assert_ptr_null(config.ramdisk);
@@ -128,6 +130,8 @@ START_TEST(wrong)
 	refused(15, "\"nets\": [{\"mac\": \"00:16:3e:00:00:01:02\", \"mode\": \"user\"}]");
 	refused(15, "\"nets\": [{\"mac\": \"00:16:3e:00:00:01\", \"mode\": \"tap\"}]");
 	refused(15, "\"nets\": [{\"mac\": \"00:16:3e:00:00:01\", \"mode\": \"wire\"}]");
+	refused(16, "\"tsc_hz\": 1000");
+	refused(16, "\"tsc_hz\": \"fast\"");
 	refused(1, "\"name\": \"twice\"");
 	ck_assert(!vmm_config_parse(&config, "[]", 2, message));
 	ck_assert(!vmm_config_parse(&config, "{", 1, message));
