@@ -10,7 +10,10 @@
 #include "hv/domain.h"
 #include "hv/shootdown.h"
 
-/* Running and leaving -----------------------------------------------------------------------------
+/*
+ * Running and leaving: a vCPU is out, entering, inside or leaving, as tests/model/run.pml has it,
+ * which shows that no order of what CPUs do here runs a vCPU twice, loses a kick or outlives a
+ * domain.
  */
 
 int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
@@ -26,7 +29,7 @@ int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 		return SOCLE_ERROR_ARGUMENT;
 	if (__atomic_exchange_n(&vcpu->running, 1, __ATOMIC_ACQUIRE) != 0)
 		return SOCLE_ERROR_BUSY;
-	/* Counted first, looked at second: destruction does it the other way round. */
+	/* Entering. Counted first, looked at second: destruction does it the other way round. */
 	__atomic_fetch_add(&domain->users, 1, __ATOMIC_SEQ_CST);
 	vcpu->cpu = cpu;
 	if (__atomic_load_n(&domain->state, __ATOMIC_SEQ_CST) != DOMAIN_ALIVE ||
@@ -51,11 +54,12 @@ int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 		return SOCLE_ERROR_ARGUMENT;
 	}
 	apic_deliver(vcpu);
-	cpu->current = vcpu;
-	return SOCLE_OK; /* guest_leave() puts the true result in its place */
+	cpu->current = vcpu; /* inside */
+	return SOCLE_OK;     /* guest_leave() puts the true result in its place */
 }
 
-/* Ends a run: the VMM's thread goes on behind its hypercall, with the reason as its result. */
+/* Leaving, then out. Ends a run: the VMM's thread goes on behind its hypercall, with the reason as
+ * its result. */
 static void leave(struct vcpu *vcpu, enum socle_exit_reason reason)
 {
 	struct domain *domain = vcpu->domain;

@@ -5,7 +5,7 @@
  *
  * A CPU answers between two exits, or while it waits for a lock: at moments at which it holds no
  * reference to a domain. So shootdown() is also a grace period: what was unlinked before it is not
- * in use behind it.
+ * in use behind it. (tests/model/run.pml has these functions step by step.)
  */
 #ifndef HV_SHOOTDOWN_H
 #define HV_SHOOTDOWN_H

@@ -5,14 +5,13 @@ QEMU and Bochs machines run side by side, each kind one after the other.
 """
 
 import argparse
-import glob
 import os
 import signal
 import sys
 import threading
 
 from . import lane, programs
-from .declare import BACKENDS, ROOT, find
+from .declare import BACKENDS, find
 from .report import Report
 
 DESCRIPTION = """Builds Socle and tests it: static checks, unit tests on this machine, then system tests
@@ -40,7 +39,7 @@ def main(arguments):
         cases = [case for case in cases if case.quick and case.backend == "svm"]
     if not options.long:
         cases = [case for case in cases if not case.long]
-    checks = [path for path in sorted(glob.glob(os.path.join(ROOT, "tests", "check", "check_*")))
+    checks = [path for path in programs.checks(slow=not options.quick)
               if chosen(programs.check_name(path))]
     units = [name for name in programs.unit_tests() if chosen(programs.unit_name(name))]
     if options.list:

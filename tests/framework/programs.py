@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests that are programs of this machine: static checks (tests/check) and unit tests (ctest)."""
 
+import glob
 import json
 import os
 import re
@@ -15,8 +16,15 @@ STATUS_SKIP = 77
 TIMEOUT = 600  # seconds for one program
 
 
+def checks(slow):
+    """The static checks' paths; the slow ones, which take a minute or two, only on request."""
+    kinds = ("check", "slow") if slow else ("check",)
+    return [path for kind in kinds
+            for path in sorted(glob.glob(os.path.join(ROOT, "tests", "check", f"{kind}_*.py")))]
+
+
 def check_name(path):
-    return "check." + os.path.basename(path).split(".")[0].removeprefix("check_")
+    return "check." + os.path.basename(path).split(".")[0].split("_", 1)[1]
 
 
 def unit_name(name):

@@ -2,6 +2,8 @@
 /*
  * The vCPUs' threads: run, deal with the exit, and sleep when there is nothing to run. Lock order:
  * the machine's lock is the only one, and the hypercall that runs the guest is made without it.
+ * That no order of steps loses a wake-up is shown by tests/model/run.pml: vcpu_thread and notify
+ * there.
  */
 #include <errno.h>
 #include <limits.h>
@@ -238,8 +240,9 @@ bool vcpu_step(struct vcpu *vcpu)
 		return true;
 	set_where(vcpu, SOCLE_WHERE_GUEST);
 	/* Between has_work() and here somebody saw VMM, and did not kick. */
-	urgent = VCPU_PENDING_STOP | VCPU_PENDING_INIT | VCPU_PENDING_SIPI |
-		 (vcpu->area->event == 0 ? VCPU_PENDING_NMI : 0u);
+	urgent = VCPU_PENDING_STOP | VCPU_PENDING_INIT | VCPU_PENDING_SIPI;
+	if (vcpu->area->event == 0)
+		urgent |= VCPU_PENDING_NMI | (interruptible(vcpu) ? VCPU_PENDING_INTR : 0u);
 	if ((pending(vcpu) & urgent) != 0) {
 		set_where(vcpu, SOCLE_WHERE_VMM);
 		return true;
