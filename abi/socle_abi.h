@@ -255,9 +255,10 @@ struct socle_system_state {
 enum socle_where { SOCLE_WHERE_VMM = 0, SOCLE_WHERE_GUEST = 1, SOCLE_WHERE_IDLE = 2 };
 
 /*
- * One CPUID answer. A leaf's place is its low five bits behind 0 (basic), 32 (0x80000000) or 64
- * (0x40000000). If SUBLEAVES is set there, the answer is the entry from 96 on with the same leaf
- * and subleaf. An entry without VALID answers zeros.
+ * One CPUID answer. A leaf's place is its low five bits behind 0 (basic) or 32 (0x80000000), or its
+ * low four behind 64 (0x40000000) or 80 (0x40000100: a second hypervisor interface). If SUBLEAVES
+ * is set there, the answer is the entry from 96 on with the same leaf and subleaf. An entry without
+ * VALID answers zeros.
  */
 struct socle_cpuid_entry {
 	uint32_t leaf, subleaf, flags, eax, ebx, ecx, edx, reserved;
@@ -267,6 +268,7 @@ struct socle_cpuid_entry {
 #define SOCLE_CPUID_ENTRIES    128
 #define SOCLE_CPUID_EXTENDED   32
 #define SOCLE_CPUID_HYPERVISOR 64
+#define SOCLE_CPUID_SECOND     80
 #define SOCLE_CPUID_LIST       96
 
 /*

@@ -11,6 +11,7 @@
 #define LEAF_TRACE	    0x00000014
 #define LEAF_HYPERVISOR	    0x40000000
 #define LEAF_HYPERVISOR_END 0x400000ff
+#define LEAF_SECOND	    0x40000100
 #define LEAF_EXTENDED_FIRST 0x80000000
 #define LEAF_AMD_FEATURES   0x80000001
 #define LEAF_AMD_SIZES	    0x80000008
@@ -99,8 +100,10 @@ static unsigned entry_index(uint32_t leaf)
 		return low;
 	if (leaf >> 5 == LEAF_EXTENDED_FIRST >> 5)
 		return SOCLE_CPUID_EXTENDED + low;
-	if (leaf >> 5 == LEAF_HYPERVISOR >> 5)
-		return SOCLE_CPUID_HYPERVISOR + low;
+	if (leaf >> 4 == LEAF_HYPERVISOR >> 4)
+		return SOCLE_CPUID_HYPERVISOR + (leaf & 15);
+	if (leaf >> 4 == LEAF_SECOND >> 4)
+		return SOCLE_CPUID_SECOND + (leaf & 15);
 	return SOCLE_CPUID_ENTRIES;
 }
 

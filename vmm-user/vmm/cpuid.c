@@ -15,6 +15,7 @@
 #define LEAF_FREQUENCIES  0x16u
 #define LEAF_EXTENDED_MAX 0x8000001eu
 #define LEAF_HYPERVISOR	  0x40000000u
+#define LEAF_KVM	  0x40000100u
 #define LIST_ROOM	  (SOCLE_CPUID_ENTRIES - SOCLE_CPUID_LIST)
 
 /*
@@ -67,17 +68,17 @@ static struct answer host(uint32_t leaf, uint32_t subleaf)
 
 static void put(struct table *table, uint32_t leaf, struct answer a)
 {
-	unsigned base = leaf >= 0x80000000	  ? SOCLE_CPUID_EXTENDED
-			: leaf >= LEAF_HYPERVISOR ? SOCLE_CPUID_HYPERVISOR
-						  : 0;
+	unsigned place = leaf >= 0x80000000	   ? SOCLE_CPUID_EXTENDED + leaf % 32
+			 : leaf >= LEAF_KVM	   ? SOCLE_CPUID_SECOND + leaf % 16
+			 : leaf >= LEAF_HYPERVISOR ? SOCLE_CPUID_HYPERVISOR + leaf % 16
+						   : leaf % 32;
 
-	table->vcpu->area->cpuid[base + leaf % 32] =
-		(struct socle_cpuid_entry){.leaf = leaf,
-					   .flags = SOCLE_CPUID_VALID,
-					   .eax = a.eax,
-					   .ebx = a.ebx,
-					   .ecx = a.ecx,
-					   .edx = a.edx};
+	table->vcpu->area->cpuid[place] = (struct socle_cpuid_entry){.leaf = leaf,
+								     .flags = SOCLE_CPUID_VALID,
+								     .eax = a.eax,
+								     .ebx = a.ebx,
+								     .ecx = a.ecx,
+								     .edx = a.edx};
 }
 
 static void put_subleaf(struct table *table, uint32_t leaf, uint32_t subleaf, struct answer a)
@@ -252,18 +253,31 @@ static void put_extended(struct table *table)
 		    (struct answer){table->vcpu->index, table->vcpu->index, 0, 0});
 }
 
+/* The first leaf of a hypervisor interface: its last leaf, and 12 characters. */
+static void put_signature(struct table *table, uint32_t leaf, uint32_t last, const char *text)
+{
+	struct answer a = {.eax = last};
+
+	memcpy(&a.ebx, text, 4);
+	memcpy(&a.ecx, text + 4, 4);
+	memcpy(&a.edx, text + 8, 4);
+	put(table, leaf, a);
+}
+
 void cpuid_fill(struct vcpu *vcpu)
 {
 	struct table table = {.vcpu = vcpu};
-	struct answer hypervisor = {LEAF_HYPERVISOR, 0, 0, 0};
 
 	while (1u << table.core_bits < vcpus(&table))
 		table.core_bits++;
 	memset(vcpu->area->cpuid, 0, sizeof(vcpu->area->cpuid));
 	put_basic(&table);
 	put_extended(&table);
-	memcpy(&hypervisor.ebx, "Socl", 4);
-	memcpy(&hypervisor.ecx, "eSoc", 4);
-	memcpy(&hypervisor.edx, "leSo", 4);
-	put(&table, LEAF_HYPERVISOR, hypervisor);
+	put_signature(&table, LEAF_HYPERVISOR, LEAF_HYPERVISOR, "SocleSocleSo");
+	/*
+	 * Without a feature: Linux uses the x2APIC, and leaves out its check of the PIT, only on
+	 * hypervisors that it knows (docs/decisions/0009).
+	 */
+	put_signature(&table, LEAF_KVM, LEAF_KVM + 1, "KVMKVMKVM\0\0");
+	put(&table, LEAF_KVM + 1, (struct answer){0, 0, 0, 0});
 }
