@@ -8,6 +8,7 @@
 #define LEAF_FEATURES	    0x00000001
 #define LEAF_POWER	    0x00000006
 #define LEAF_EXTENDED	    0x00000007
+#define LEAF_XSAVE	    0x0000000d
 #define LEAF_TRACE	    0x00000014
 #define LEAF_HYPERVISOR	    0x40000000
 #define LEAF_HYPERVISOR_END 0x400000ff
@@ -130,4 +131,7 @@ void guest_cpuid_table(struct vcpu *vcpu)
 	if (leaf == LEAF_FEATURES && found != NULL &&
 	    (arch->vcpu_read(vcpu, VCPU_CR4) & CR4_OSXSAVE))
 		regs->rcx |= ECX_1_OSXSAVE;
+	/* The size of what XCR0 switches on: the guest's XCR0 is the processor's now. */
+	if (leaf == LEAF_XSAVE && subleaf == 0 && found != NULL)
+		regs->rbx = cpuid(leaf, subleaf).ebx;
 }

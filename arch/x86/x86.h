@@ -39,6 +39,7 @@
 #define RFLAGS_IF    (1ull << 9)
 #define RFLAGS_RF    (1ull << 16)
 
+#define MSR_TSC		    0x10
 #define MSR_APIC_BASE	    0x1b
 #define MSR_FEATURE_CONTROL 0x3a
 #define MSR_MTRRCAP	    0xfe

@@ -103,7 +103,7 @@ static struct answer walk_pae(const struct walk_registers *r, uint64_t at, struc
 	uint64_t pdpte = load((r->cr3 & 0xffffffe0) + (at >> 30) * 8, 8);
 	uint64_t wide = TOO_WIDE | 0x7ff0000000000000;
 
-	TRY(pdpte, wide | NX | 0x1e6);
+	TRY(pdpte, wide | NX | 0x1c6); /* not bit 5: see walk.c */
 	return walk_directory(pdpte, at, wide | (r->efer & EFER_NXE ? 0 : NX), rights);
 }
 

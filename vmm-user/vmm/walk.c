@@ -106,7 +106,8 @@ static uint64_t reserved_bits(const struct walker *walker, unsigned level, bool 
 	if (!(walker->registers->efer & EFER_NXE) || pae_root(walker, level))
 		reserved |= ENTRY_NX;
 	if (pae_root(walker, level))
-		return reserved | BITS(2, 1) | BITS(8, 5);
+		/* Bit 5 is reserved too, but QEMU 7.2 sets it, as if it were "accessed". */
+		return reserved | BITS(2, 1) | BITS(8, 6);
 	if (level == 4)
 		reserved |= ENTRY_LARGE;
 	if (large)

@@ -262,6 +262,9 @@ bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
 bool svm_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
 	switch (msr) {
+	case MSR_TSC:
+		*value = rdtsc() + vcpu->tsc_offset;
+		return true;
 	case MSR_EFER:
 		*value = vmcb_of(vcpu)->efer & ~EFER_SVME;
 		return true;
@@ -278,6 +281,12 @@ bool svm_guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
 	switch (msr) {
+	case MSR_TSC:
+		vcpu->tsc_offset = value - rdtsc();
+		vcpu->area->system.tsc_offset = vcpu->tsc_offset;
+		vmcb->tsc_offset = vcpu->tsc_offset;
+		vmcb->clean &= ~CLEAN_INTERCEPT;
+		return true;
 	case MSR_EFER:
 		return svm_efer_write(vcpu, value);
 	case MSR_PAT:

@@ -56,22 +56,29 @@ void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 }
 
 /*
- * Goes past the instruction that exited, `length` bytes long without prefixes: what its end would
- * have done. It ends the shadow of an STI or MOV SS before it, and is single-stepped.
+ * Goes past the instruction that exited, to `next`: what its end would have done. It ends the
+ * shadow of an STI or MOV SS before it, and is single-stepped.
  */
-static inline void complete_instruction(struct vcpu *vcpu, unsigned length)
+static inline void complete_at(struct vcpu *vcpu, uint64_t next)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
-	uint64_t next = vmcb->next_rip;
 
 	vcpu->exit.rip = vmcb->rip;
-	vmcb->rip = next != 0 ? next : vmcb->rip + length;
+	vmcb->rip = next;
 	vmcb->interrupt_shadow = 0;
 	if (__builtin_expect((vmcb->rflags & RFLAGS_TF) != 0, false)) {
 		vmcb->dr6 |= DR6_BS;
 		vmcb->eventinj = EVENT_SINGLE_STEP;
 		vmcb->clean &= ~CLEAN_DR;
 	}
+}
+
+/* The same for an instruction that is `length` bytes long without prefixes. */
+static inline void complete_instruction(struct vcpu *vcpu, unsigned length)
+{
+	const struct vmcb *vmcb = vmcb_of(vcpu);
+
+	complete_at(vcpu, vmcb->next_rip != 0 ? vmcb->next_rip : vmcb->rip + length);
 }
 
 /* An NMI is still pending when its exit is taken: fetch it. The machine's are the service VM's. */
@@ -207,15 +214,13 @@ static inline void decode_io(struct vcpu *vcpu)
 	struct vmcb *vmcb = vmcb_of(vcpu);
 	uint32_t info = (uint32_t)vmcb->exitinfo1;
 
-	vcpu->exit.rip = vmcb->rip;
 	vcpu->exit.information =
 		IOIO_PORT(info) | IOIO_BYTES(info) << 16 | (info & IOIO_IN ? SOCLE_IO_IN : 0);
 	if (__builtin_expect((info & (IOIO_STRING | IOIO_REP)) != 0, false))
 		vcpu->exit.information |= (info & IOIO_STRING ? SOCLE_IO_STRING : 0) |
 					  (info & IOIO_REP ? SOCLE_IO_REP : 0);
 	else
-		vmcb->rip = vmcb->exitinfo2;
-	vmcb->interrupt_shadow = 0;
+		complete_at(vcpu, vmcb->exitinfo2);
 }
 
 /* Says in common words why the vCPU was left. */

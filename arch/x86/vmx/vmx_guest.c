@@ -525,8 +525,10 @@ bool vmx_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
 
 bool vmx_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
-	(void)vcpu;
 	switch (msr) {
+	case MSR_TSC:
+		*value = rdtsc() + vcpu->tsc_offset;
+		return true;
 	case MSR_EFER:
 		*value = vmcs_read(VMCS_GUEST_EFER);
 		return true;
@@ -551,6 +553,11 @@ static bool efer_write(uint64_t value)
 bool vmx_guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
 	switch (msr) {
+	case MSR_TSC:
+		vcpu->tsc_offset = value - rdtsc();
+		vcpu->area->system.tsc_offset = vcpu->tsc_offset;
+		vmcs_write(VMCS_TSC_OFFSET, vcpu->tsc_offset);
+		return true;
 	case MSR_EFER:
 		return efer_write(value);
 	case MSR_PAT:
