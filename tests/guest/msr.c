@@ -7,6 +7,8 @@
 
 const char guest_name[] = "msr";
 
+#define ENABLE	  (1ull << 11) /* of APIC_BASE */
+#define X2APIC	  (1ull << 10)
 #define VM_CR_OFF 0x18 /* SVMDIS, LOCK */
 
 static struct trap read(uint32_t msr, uint64_t *value)
@@ -176,13 +178,21 @@ static void test_efer(void)
 
 static void test_apic_base(void)
 {
-	uint64_t base = rdmsr(MSR_APIC_BASE);
+	uint64_t base = rdmsr(MSR_APIC_BASE), value;
 
 	check_equal("APIC_BASE of the first CPU", 0xfee00900, base);
 	check_refuses(MSR_APIC_BASE, 0xfee00500); /* x2APIC mode without being enabled */
 	check_refuses(MSR_APIC_BASE, base | 1);
 	check_refuses(0x802, 0);
-	check_trap("x2APIC registers need x2APIC mode", read(0x803, &base), VECTOR_GP, 0);
+	check_trap("x2APIC registers need x2APIC mode", read(0x803, &value), VECTOR_GP, 0);
+	wrmsr(MSR_APIC_BASE, base | X2APIC);
+	check_trap("x2APIC mode has its registers", read(0x803, &value), NO_TRAP, 0);
+	check_refuses(MSR_APIC_BASE, base); /* not back to xAPIC mode at once */
+	wrmsr(MSR_APIC_BASE, base & ~ENABLE);
+	check_trap("switched off: no registers", read(0x803, &value), VECTOR_GP, 0);
+	check_refuses(MSR_APIC_BASE, base | X2APIC); /* not without xAPIC mode before */
+	wrmsr(MSR_APIC_BASE, base);
+	check_value(MSR_APIC_BASE, base);
 }
 
 void guest_test(void)

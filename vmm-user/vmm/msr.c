@@ -160,10 +160,14 @@ static bool mtrr_valid(uint32_t msr, uint64_t value)
 
 static bool write_apic_base(struct vcpu *vcpu, uint64_t value)
 {
-	uint64_t mode = value & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
+	const uint64_t both = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
+	uint64_t mode = value & both, from = vcpu->area->apic_base & both;
 
 	/* The address does not move, and x2APIC mode without being enabled is none. */
 	if ((value & ~(APIC_BASE_ADDRESS | APIC_BASE_BSP | mode)) != 0 || mode == APIC_BASE_X2APIC)
+		return false;
+	/* From x2APIC mode to xAPIC mode it goes by "disabled" only, and the other way by xAPIC. */
+	if ((from == both && mode == APIC_BASE_ENABLE) || (from == 0 && mode == both))
 		return false;
 	if ((value & APIC_BASE_ADDRESS) != APIC_BASE) {
 		vmm_log(vcpu->vmm, "vCPU %u: the local APIC stays at %#llx", vcpu->index,

@@ -16,10 +16,10 @@ void apic_enable(bool x2apic)
 	/* x2APIC mode is left only through "disabled" (SDM volume 3, section 11.12.5). */
 	if ((base & APIC_BASE_X2APIC) && !x2apic)
 		wrmsr(MSR_APIC_BASE, base & ~(APIC_BASE_ENABLE | APIC_BASE_X2APIC));
-	base = (base & ~APIC_BASE_X2APIC) | APIC_BASE_ENABLE;
-	wrmsr(MSR_APIC_BASE, base);
+	if (!x2apic || !(base & APIC_BASE_X2APIC))
+		wrmsr(MSR_APIC_BASE, (base & ~APIC_BASE_X2APIC) | APIC_BASE_ENABLE);
 	if (x2apic)
-		wrmsr(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
+		wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	this_cpu()->x2apic = x2apic;
 	apic_write(APIC_SVR, SVR_ENABLED | SPURIOUS);
 }
