@@ -126,7 +126,11 @@ int socle_vcpu_create(const struct socle_handle *handle, uint32_t domain, uint32
 
 int socle_vcpu_run(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu)
 {
-	return (int)call(handle, SOCLE_CALL_VCPU_RUN, domain, vcpu, 0, 0);
+	const uint64_t argument[4] = {domain, vcpu};
+	struct socle_reply reply;
+
+	/* Not by the others' way: this one is made a million times a second. */
+	return (int)handle->raw(SOCLE_CALL_VCPU_RUN, &handle->key, argument, &reply);
 }
 
 int socle_vcpu_kick(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu)

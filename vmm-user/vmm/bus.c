@@ -9,7 +9,7 @@
 
 static uint64_t ones(unsigned bytes)
 {
-	return bytes == 8 ? ~0ull : (1ull << (8 * bytes)) - 1;
+	return ~0ull >> (64 - 8 * bytes);
 }
 
 /* The number of ranges whose base is at most `address`. */
@@ -43,12 +43,33 @@ static bool apart(const struct bus_range *a, const struct bus_range *b)
  * The innermost range that holds the whole access. Usually the first one looked at; only an access
  * beside a nested range, or to nothing, looks at more.
  */
-static const struct bus_range *find(const struct bus_map *map, uint64_t address, unsigned bytes)
+static const struct bus_range *search(const struct bus_map *map, uint64_t address, unsigned bytes)
 {
 	for (unsigned i = upto(map, address); i > 0; i--)
 		if (contains(&map->range[i - 1], address, bytes))
 			return &map->range[i - 1];
 	return NULL;
+}
+
+static struct bus_hit *hit_of(struct bus_map *map, uint64_t address)
+{
+	return &map->hit[(address ^ address >> 4) % BUS_HITS];
+}
+
+/* The same, and it is kept in *hit: guests use few registers often. */
+static const struct bus_range *find(struct bus_map *map, struct bus_hit *hit, uint64_t address,
+				    unsigned bytes)
+{
+	const struct bus_range *range = search(map, address, bytes);
+
+	if (range != NULL)
+		*hit = (struct bus_hit){address, bytes, range};
+	return range;
+}
+
+static void forget(struct bus_map *map)
+{
+	memset(map->hit, 0, sizeof(map->hit));
 }
 
 bool bus_add(struct vmm *vmm, enum bus bus, const struct bus_range *range)
@@ -90,6 +111,7 @@ bool bus_add(struct vmm *vmm, enum bus bus, const struct bus_range *range)
 	memmove(&map->range[at + 1], &map->range[at], (map->count - at) * sizeof(*map->range));
 	map->range[at] = *range;
 	map->count++;
+	forget(map);
 	return true;
 }
 
@@ -102,6 +124,7 @@ void bus_remove(struct vmm *vmm, enum bus bus, uint64_t base)
 		return;
 	memmove(&map->range[at - 1], &map->range[at], (map->count - at) * sizeof(*map->range));
 	map->count--;
+	forget(map);
 }
 
 void bus_destroy(struct vmm *vmm)
@@ -112,19 +135,18 @@ void bus_destroy(struct vmm *vmm)
 	}
 }
 
-/*
- * A range's function may add and remove ranges (a BAR that moves), so nothing of the map is used
- * after it. An access that no range holds as a whole goes byte by byte, as on the ISA bus.
- */
-uint64_t bus_do_read(struct vmm *vmm, enum bus bus, uint64_t address, unsigned bytes)
+/* An access that no range holds as a whole goes byte by byte, as on the ISA bus. */
+static __attribute__((noinline)) uint64_t read_anew(struct vmm *vmm, enum bus bus, uint64_t address,
+						    unsigned bytes)
 {
-	const struct bus_range *range = find(&vmm->bus[bus], address, bytes);
+	struct bus_map *map = &vmm->bus[bus];
+	const struct bus_range *range = find(map, hit_of(map, address), address, bytes);
 	uint64_t value = 0;
 
 	if (range != NULL)
 		return range->read(range->device, address - range->base, bytes) & ones(bytes);
 	if (bytes == 1) {
-		vmm->bus[bus].lost++;
+		map->lost++;
 		return 0xff;
 	}
 	for (unsigned i = 0; i < bytes; i++)
@@ -132,18 +154,45 @@ uint64_t bus_do_read(struct vmm *vmm, enum bus bus, uint64_t address, unsigned b
 	return value;
 }
 
-void bus_do_write(struct vmm *vmm, enum bus bus, uint64_t address, unsigned bytes, uint64_t value)
+static __attribute__((noinline)) void write_anew(struct vmm *vmm, enum bus bus, uint64_t address,
+						 unsigned bytes, uint64_t value)
 {
-	const struct bus_range *range = find(&vmm->bus[bus], address, bytes);
+	struct bus_map *map = &vmm->bus[bus];
+	const struct bus_range *range = find(map, hit_of(map, address), address, bytes);
 
 	if (range != NULL) {
 		range->write(range->device, address - range->base, bytes, value & ones(bytes));
 		return;
 	}
 	if (bytes == 1) {
-		vmm->bus[bus].lost++;
+		map->lost++;
 		return;
 	}
 	for (unsigned i = 0; i < bytes; i++)
 		bus_do_write(vmm, bus, address + i, 1, value >> (8 * i));
+}
+
+/*
+ * A range's function may add and remove ranges (a BAR that moves), so nothing of the map is used
+ * after it.
+ */
+uint64_t bus_do_read(struct vmm *vmm, enum bus bus, uint64_t address, unsigned bytes)
+{
+	const struct bus_hit *hit = hit_of(&vmm->bus[bus], address);
+	const struct bus_range *range = hit->range;
+
+	if (hit->address != address || hit->bytes != bytes)
+		return read_anew(vmm, bus, address, bytes);
+	return range->read(range->device, address - range->base, bytes) & ones(bytes);
+}
+
+void bus_do_write(struct vmm *vmm, enum bus bus, uint64_t address, unsigned bytes, uint64_t value)
+{
+	const struct bus_hit *hit = hit_of(&vmm->bus[bus], address);
+	const struct bus_range *range = hit->range;
+
+	if (hit->address == address && hit->bytes == bytes)
+		range->write(range->device, address - range->base, bytes, value & ones(bytes));
+	else
+		write_anew(vmm, bus, address, bytes, value);
 }

@@ -57,28 +57,14 @@ static enum insn_result next(struct execution *execution)
 	return insn_finish(execution, execution->area->rip + execution->insn->length);
 }
 
-/* The offset in its segment of the memory operand, moved by `more` bytes. */
-static uint64_t effective_address(const struct execution *execution, uint64_t more)
-{
-	const struct insn *insn = execution->insn;
-	uint64_t offset = (uint64_t)insn->displacement + more;
-
-	if (insn->base == REGISTER_RIP)
-		offset += execution->area->rip + insn->length;
-	else if (insn->base != REGISTER_NONE)
-		offset += *insn_register(execution->area, insn->base);
-	if (insn->index < REGISTER_RIP)
-		offset += *insn_register(execution->area, insn->index) * insn->scale;
-	return offset & insn_mask(insn->address_bytes);
-}
-
 /* The place of an operand; of one that is not memory there is none. */
 static bool locate(struct execution *execution, const struct operand *operand, unsigned access,
 		   struct place *place)
 {
 	if (operand->kind != OPERAND_MEMORY)
 		return true;
-	return insn_resolve(execution, execution->insn->segment, effective_address(execution, 0),
+	return insn_resolve(execution, execution->insn->segment,
+			    insn_effective_address(execution->insn, execution->area, 0),
 			    operand->bytes, access, place);
 }
 
@@ -164,7 +150,8 @@ static enum insn_result do_bit(struct execution *execution)
 		/* Rounded down to whole operands. */
 		more = (uint64_t)((offset & -(int64_t)bits) / 8);
 	}
-	if (!insn_resolve(execution, insn->segment, effective_address(execution, more), bytes,
+	if (!insn_resolve(execution, insn->segment,
+			  insn_effective_address(insn, execution->area, more), bytes,
 			  insn->op == OP_BT ? 0 : WALK_WRITE, &place))
 		return INSN_FAULT;
 	result = insn_alu(insn->op, bytes, insn_load(execution, &place), number, &flags);
@@ -328,7 +315,8 @@ static enum insn_result do_vector(struct execution *execution)
 	bool store = insn->operand[0].kind == OPERAND_MEMORY;
 	const struct operand *memory = &insn->operand[store ? 0 : 1];
 	const struct operand *reg = &insn->operand[store ? 1 : 0];
-	uint64_t value[2] = {0, 0}, offset = effective_address(execution, 0);
+	uint64_t value[2] = {0, 0},
+		 offset = insn_effective_address(execution->insn, execution->area, 0);
 	struct place place;
 
 	if (vectors == NULL || reg->kind != OPERAND_VECTOR || memory->bytes > sizeof(value))
@@ -406,6 +394,8 @@ enum insn_result insn_execute(struct vmm *vmm, struct socle_vcpu_area *area, uin
 
 	if (area->event & SOCLE_EVENT_VALID)
 		return INSN_UNSUPPORTED;
+	if (insn_quick(vmm, area, gpa, access))
+		return INSN_DONE;
 	insn_begin(&execution, vmm, area);
 	result = insn_decode(&execution);
 	if (result != INSN_DONE || execution.insn == NULL)

@@ -10,32 +10,21 @@
 
 #include "vmm-user/vmm/insn_internal.h"
 
-#define CACHE_ENTRIES 256 /* a power of two */
-
 #define CR0_PE		  1ull
 #define EFER_LMA	  (1ull << 10)
 #define ATTRIBUTE_LONG	  (1u << 9)
 #define ATTRIBUTE_DEFAULT (1u << 10)
 #define ATTRIBUTE_DPL(a)  ((a) >> 5 & 3)
-/* The place of CPUID 0x80000008 in the area's table: bits 7:0 of EAX are MAXPHYADDR. */
-#define LEAF_ADDRESS_BITS (SOCLE_CPUID_EXTENDED + 8)
 
-static _Thread_local struct insn cache[CACHE_ENTRIES];
+_Thread_local struct insn insn_cache[INSN_CACHE_ENTRIES];
 
 void insn_begin(struct execution *execution, struct vmm *vmm, struct socle_vcpu_area *area)
 {
 	const struct socle_system_state *system = &area->system;
-	unsigned bits = area->cpuid[LEAF_ADDRESS_BITS].eax & 0xff;
 	bool v86 = (system->cr0 & CR0_PE) && (area->rflags & FLAG_VM);
 
 	*execution = (struct execution){.vmm = vmm, .area = area};
-	execution->registers = (struct walk_registers){
-		.cr0 = system->cr0,
-		.cr3 = system->cr3,
-		.cr4 = system->cr4,
-		.efer = system->efer,
-		.physical_bits = bits >= 32 && bits <= 52 ? bits : 52,
-	};
+	execution->registers = insn_walk_registers(area);
 	if ((system->efer & EFER_LMA) && (system->cs.attributes & ATTRIBUTE_LONG))
 		execution->mode = MODE_64;
 	else if ((system->cs.attributes & ATTRIBUTE_DEFAULT) && !v86)
@@ -318,6 +307,19 @@ static void take_prefixes(const ZydisDecodedInstruction *from, struct insn *insn
 	}
 }
 
+/* What insn_quick() knows: a move between memory and a whole register, or of an immediate. */
+static bool is_quick(const struct insn *insn)
+{
+	const struct operand *to = &insn->operand[0], *from = &insn->operand[1];
+	const struct operand *memory = to->kind == OPERAND_MEMORY ? to : from;
+	const struct operand *other = to->kind == OPERAND_MEMORY ? from : to;
+
+	return insn->op == OP_MOVE && insn->mode == MODE_64 && insn->segment < SEGMENT_FS &&
+	       memory->kind == OPERAND_MEMORY && memory->bytes - 1u < 8 && other->bytes - 1u < 8 &&
+	       (other->kind == OPERAND_REGISTER ||
+		(other == from && other->kind == OPERAND_IMMEDIATE));
+}
+
 static ZyanStatus decode(unsigned mode, const uint64_t byte[2], unsigned bytes, struct insn *insn)
 {
 	static const struct {
@@ -353,21 +355,14 @@ static ZyanStatus decode(unsigned mode, const uint64_t byte[2], unsigned bytes, 
 	for (unsigned i = 0; insn->op != OP_UNKNOWN && i < from.operand_count_visible; i++)
 		if (!take_operand(&operand[i], insn, &insn->operand[i]))
 			insn->op = OP_UNKNOWN;
+	insn->quick = is_quick(insn);
 	return status;
-}
-
-/* True if the first `length` bytes of both are the same. */
-static bool same_bytes(const uint64_t a[2], const uint64_t b[2], unsigned length)
-{
-	if (length < 8)
-		return ((a[0] ^ b[0]) & ((1ull << 8 * length) - 1)) == 0;
-	return a[0] == b[0] && ((a[1] ^ b[1]) & ((1ull << 8 * (length - 8)) - 1)) == 0;
 }
 
 enum insn_result insn_decode(struct execution *execution)
 {
 	uint64_t byte[2], rip = execution->area->rip;
-	struct insn *insn = &cache[(rip ^ rip >> 8) & (CACHE_ENTRIES - 1)];
+	struct insn *insn = insn_cached(rip);
 	unsigned bytes = insn_fetch(execution, byte, true);
 	ZyanStatus status;
 
@@ -375,7 +370,7 @@ enum insn_result insn_decode(struct execution *execution)
 		return INSN_FAULT;
 	execution->insn = insn;
 	if (insn->length != 0 && insn->length <= bytes && insn->mode == execution->mode &&
-	    same_bytes(insn->byte, byte, insn->length))
+	    insn_same_bytes(insn->byte, byte, insn->length))
 		return insn->op == OP_UNKNOWN ? INSN_UNSUPPORTED : INSN_DONE;
 	insn->length = 0;
 	status = decode(execution->mode, byte, bytes, insn);

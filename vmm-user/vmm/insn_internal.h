@@ -3,8 +3,14 @@
 #ifndef VMM_INSN_INTERNAL_H
 #define VMM_INSN_INTERNAL_H
 
+#include <string.h>
+
 #include "vmm-user/vmm/insn.h"
 #include "vmm-user/vmm/walk.h"
+
+#define INSN_CACHE_ENTRIES 256 /* a power of two */
+/* The place of CPUID 0x80000008 in the area's table: bits 7:0 of EAX are MAXPHYADDR. */
+#define INSN_LEAF_ADDRESS_BITS (SOCLE_CPUID_EXTENDED + 8)
 
 #define FLAG_CF	   (1ull << 0)
 #define FLAG_PF	   (1ull << 2)
@@ -112,6 +118,7 @@ struct insn {
 	uint8_t bytes;	       /* operand size, or a string's element size */
 	uint8_t address_bytes; /* address size */
 	uint8_t repeat;	       /* enum insn_repeat */
+	bool quick;	       /* what insn_quick() does, if it is 64-bit code */
 	uint8_t segment, base, index, scale;
 	struct operand operand[2];
 	int64_t displacement;
@@ -150,6 +157,33 @@ unsigned insn_fetch(struct execution *execution, uint64_t byte[2], bool raise);
  */
 enum insn_result insn_decode(struct execution *execution);
 
+/* What this thread has decoded, by address; length 0: nothing. */
+extern _Thread_local struct insn insn_cache[INSN_CACHE_ENTRIES];
+
+static inline struct insn *insn_cached(uint64_t rip)
+{
+	return &insn_cache[(rip ^ rip >> 8) % INSN_CACHE_ENTRIES];
+}
+
+/* What the page walk depends on, from the area. */
+static inline struct walk_registers insn_walk_registers(const struct socle_vcpu_area *area)
+{
+	unsigned bits = area->cpuid[INSN_LEAF_ADDRESS_BITS].eax & 0xff;
+
+	return (struct walk_registers){
+		.cr0 = area->system.cr0,
+		.cr3 = area->system.cr3,
+		.cr4 = area->system.cr4,
+		.efer = area->system.efer,
+		.physical_bits = bits >= 32 && bits <= 52 ? bits : 52,
+	};
+}
+
+/* insn_quick.c */
+
+/* As insn_execute(), for the usual. False: nothing was done. */
+bool insn_quick(struct vmm *vmm, struct socle_vcpu_area *area, uint64_t gpa, uint64_t access);
+
 /* insn_memory.c */
 
 /*
@@ -182,7 +216,7 @@ enum insn_result insn_finish(struct execution *execution, uint64_t rip);
 
 static inline uint64_t insn_mask(unsigned bytes)
 {
-	return bytes == 8 ? ~0ull : (1ull << 8 * bytes) - 1;
+	return ~0ull >> (64 - 8 * bytes);
 }
 
 /* The general register with the number it has in instructions; the area has RSP behind the rest. */
@@ -200,6 +234,40 @@ static inline void insn_set_register(struct socle_vcpu_area *area, unsigned numb
 	uint64_t *at = insn_register(area, number), mask = insn_mask(bytes);
 
 	*at = bytes >= 4 ? value & mask : (*at & ~mask) | (value & mask);
+}
+
+/* True if the first `length` bytes of both are the same. */
+static inline bool insn_same_bytes(const uint64_t a[2], const uint64_t b[2], unsigned length)
+{
+	if (length < 8)
+		return ((a[0] ^ b[0]) & ((1ull << 8 * length) - 1)) == 0;
+	return a[0] == b[0] && ((a[1] ^ b[1]) & ((1ull << 8 * (length - 8)) - 1)) == 0;
+}
+
+/* True if that is the instruction at `code`, of which INSN_BYTES_MAX bytes can be read. */
+static inline bool insn_same(const struct insn *insn, const uint8_t *code)
+{
+	uint64_t byte[2] = {0, 0};
+
+	memcpy(byte, code, 8);
+	if (insn->length > 8)
+		memcpy(&byte[1], code + 8, INSN_BYTES_MAX - 8);
+	return insn_same_bytes(insn->byte, byte, insn->length);
+}
+
+/* The offset in its segment of the memory operand, moved by `more` bytes. */
+static inline uint64_t insn_effective_address(const struct insn *insn, struct socle_vcpu_area *area,
+					      uint64_t more)
+{
+	uint64_t offset = (uint64_t)insn->displacement + more;
+
+	if (insn->base == REGISTER_RIP)
+		offset += area->rip + insn->length;
+	else if (insn->base != REGISTER_NONE)
+		offset += *insn_register(area, insn->base);
+	if (insn->index < REGISTER_RIP)
+		offset += *insn_register(area, insn->index) * insn->scale;
+	return offset & insn_mask(insn->address_bytes);
 }
 
 static inline struct socle_segment *insn_segment(struct socle_vcpu_area *area, unsigned number)

@@ -80,7 +80,7 @@ static void stop_all(struct vmm *vmm)
 {
 	for (unsigned i = 0; vmm->vcpu != NULL && i < vmm->config.vcpus; i++)
 		vcpu_signal(&vmm->vcpu[i], VCPU_PENDING_STOP);
-	pthread_cond_broadcast(&vmm->changed);
+	condition_broadcast(&vmm->changed);
 	event_wake(vmm);
 }
 
@@ -111,7 +111,7 @@ void machine_unpause(struct vmm *vmm)
 {
 	vmm->paused = false;
 	event_clock_start(vmm);
-	pthread_cond_broadcast(&vmm->changed);
+	condition_broadcast(&vmm->changed);
 }
 
 /* Memory ------------------------------------------------------------------------------------- */
@@ -209,8 +209,6 @@ bool machine_create(struct vmm *vmm)
 {
 	uint8_t *base;
 
-	pthread_mutex_init(&vmm->lock, NULL);
-	pthread_cond_init(&vmm->changed, NULL);
 	if (vmm->handle.raw == NULL)
 		vmm->handle = (struct socle_handle){
 			.raw = vmm->config.vendor == SOCLE_VENDOR_SVM ? socle_raw_vmmcall

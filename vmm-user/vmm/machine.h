@@ -13,6 +13,7 @@
 
 #include "socle.h"
 #include "vmm-user/vmm/config.h"
+#include "vmm-user/vmm/lock.h"
 #include "vmm-user/vmm/vmm.h"
 
 /* state.c: the region is a header and sections one behind the other. */
@@ -28,10 +29,20 @@ struct state_region {
 bool state_open(struct vmm *vmm, void *base, size_t bytes);
 
 /* bus.c */
+#define BUS_HITS 16 /* a power of two */
+
+/* Where an access was found to go; bytes 0: nowhere. */
+struct bus_hit {
+	uint64_t address;
+	unsigned bytes;
+	const struct bus_range *range;
+};
+
 struct bus_map {
 	struct bus_range *range; /* by base */
 	unsigned count, room;
-	uint64_t lost; /* accesses to nothing */
+	uint64_t lost;		      /* accesses to nothing */
+	struct bus_hit hit[BUS_HITS]; /* of the ranges as they are */
 };
 void bus_destroy(struct vmm *vmm);
 
@@ -96,8 +107,8 @@ void irq_pic_changed(struct vmm *vmm);
 struct vcpu;
 
 struct vmm {
-	pthread_mutex_t lock;
-	pthread_cond_t changed; /* paused, ending */
+	struct lock lock;
+	struct condition changed; /* paused, ending */
 	struct vmm_config config;
 	struct state_region state;
 	struct bus_map bus[2];
@@ -151,11 +162,11 @@ bool sandbox_enter(struct vmm *vmm);
 
 static inline void vmm_lock(struct vmm *vmm)
 {
-	pthread_mutex_lock(&vmm->lock);
+	lock_take(&vmm->lock);
 }
 static inline void vmm_unlock(struct vmm *vmm)
 {
-	pthread_mutex_unlock(&vmm->lock);
+	lock_drop(&vmm->lock);
 }
 
 #endif

@@ -158,7 +158,7 @@ static bool park(struct vcpu *vcpu)
 		vmm->running--;
 		event_wake(vmm);
 		while (vmm->paused && !vmm->ending)
-			pthread_cond_wait(&vmm->changed, &vmm->lock);
+			condition_wait(&vmm->changed, &vmm->lock);
 		vmm->running++;
 	}
 	ending = vmm->ending;
@@ -223,27 +223,48 @@ static void take_signals(struct vcpu *vcpu)
 
 /* The thread --------------------------------------------------------------------------------- */
 
-bool vcpu_step(struct vcpu *vcpu)
-{
-	struct vmm *vmm = vcpu->vmm;
-	uint32_t urgent;
-	int result;
+enum readiness { READY, NOT_READY, ENDING };
 
-	current = vcpu;
+/* Waits until there is something to do, and does what others want. */
+static enum readiness get_ready(struct vcpu *vcpu)
+{
 	sleep_until_work(vcpu);
 	if (pending(vcpu) != 0) {
 		if ((pending(vcpu) & VCPU_PENDING_STOP) && !park(vcpu))
-			return false;
+			return ENDING;
 		take_signals(vcpu);
 	}
-	if (vcpu->state->run != VCPU_RUNNING)
-		return true;
-	set_where(vcpu, SOCLE_WHERE_GUEST);
-	/* Between has_work() and here somebody saw VMM, and did not kick. */
-	urgent = VCPU_PENDING_STOP | VCPU_PENDING_INIT | VCPU_PENDING_SIPI;
+	return vcpu->state->run == VCPU_RUNNING ? READY : NOT_READY;
+}
+
+/* True if there is something that the vCPU must not run before. */
+static bool is_urgent(const struct vcpu *vcpu)
+{
+	uint32_t signals = pending(vcpu);
+	uint32_t urgent = VCPU_PENDING_STOP | VCPU_PENDING_INIT | VCPU_PENDING_SIPI;
+
+	if (signals == 0)
+		return false;
 	if (vcpu->area->event == 0)
 		urgent |= VCPU_PENDING_NMI | (interruptible(vcpu) ? VCPU_PENDING_INTR : 0u);
-	if ((pending(vcpu) & urgent) != 0) {
+	return (signals & urgent) != 0;
+}
+
+bool vcpu_step(struct vcpu *vcpu)
+{
+	struct vmm *vmm = vcpu->vmm;
+	int result;
+
+	current = vcpu;
+	if (vcpu->state->run != VCPU_RUNNING || pending(vcpu) != 0) {
+		enum readiness readiness = get_ready(vcpu);
+
+		if (readiness != READY)
+			return readiness != ENDING;
+	}
+	set_where(vcpu, SOCLE_WHERE_GUEST);
+	/* Between get_ready() and here somebody saw VMM, and did not kick. */
+	if (is_urgent(vcpu)) {
 		set_where(vcpu, SOCLE_WHERE_VMM);
 		return true;
 	}

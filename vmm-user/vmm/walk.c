@@ -194,64 +194,77 @@ static bool mark(const struct walker *walker, unsigned access)
 	return true;
 }
 
-/*
- * The common case in few instructions, as every MMIO exit walks at least once: 4-level tables in
- * RAM, nothing to be set and nothing wrong. False: the long way knows.
- */
-static bool walk_quickly(struct vmm *vmm, const struct walk_registers *registers, uint64_t linear,
-			 unsigned access, uint64_t *gpa)
+/* What a walk of 4-level tables has come across. */
+struct quick_walk {
+	const uint8_t *ram; /* [0, low) of the guest */
+	uint64_t low, linear, needed, refused;
+	uint64_t entry, all, any; /* the last entry, and all of them by AND and OR */
+};
+
+/* Goes through the entry of the level that translates bits shift + 8 .. shift. */
+static inline bool quick_level(struct quick_walk *walk, unsigned shift)
 {
-	uint64_t reserved = registers->efer & EFER_NXE ? 0 : ENTRY_NX;
-	uint64_t table = registers->cr3, needed = ENTRY_PRESENT | ENTRY_ACCESSED;
-	uint64_t all = ~0ull, any = 0, entry;
-	unsigned shift = 39;
+	uint64_t at = (walk->entry & BITS(51, 12)) + (walk->linear >> (shift - 3) & 0xff8);
 
-	if (registers->physical_bits < 52)
-		reserved |= BITS(51, registers->physical_bits);
-	for (;; shift -= 9) {
-		const uint64_t *at = guest_memory(
-			vmm, (table & BITS(51, 12)) + (linear >> shift & 511) * 8, sizeof(*at));
+	if (at >= walk->low)
+		return false;
+	walk->entry = __atomic_load_n((const uint64_t *)(walk->ram + at), __ATOMIC_RELAXED);
+	walk->all &= walk->entry;
+	walk->any |= walk->entry;
+	return (walk->entry & (walk->needed | walk->refused)) == walk->needed;
+}
 
-		if (at == NULL)
-			return false;
-		entry = __atomic_load_n(at, __ATOMIC_RELAXED);
-		if ((entry & (needed | reserved)) != needed)
-			return false;
-		all &= entry;
-		any |= entry;
-		table = entry;
-		if (shift == 12)
-			break;
-		if (entry & ENTRY_LARGE) {
-			if (shift == 39 || (entry & BITS(shift - 1, 13)))
-				return false;
-			break;
-		}
-	}
-	if ((access & WALK_WRITE) && !(entry & ENTRY_DIRTY))
+static inline bool quick_end(const struct quick_walk *walk, const struct walk_registers *registers,
+			     unsigned access, unsigned shift, uint64_t *gpa)
+{
+	if ((access & WALK_WRITE) && !(walk->entry & ENTRY_DIRTY))
 		return false;
-	if (!allowed(registers, all & ENTRY_USER, all & ENTRY_WRITE, any & ENTRY_NX, access))
+	if (!allowed(registers, walk->all & ENTRY_USER, walk->all & ENTRY_WRITE,
+		     walk->any & ENTRY_NX, access))
 		return false;
-	*gpa = (entry & BITS(51, shift)) | (linear & BITS(shift - 1, 0));
+	*gpa = (walk->entry & BITS(51, shift)) | (walk->linear & BITS(shift - 1, 0));
 	return true;
 }
 
-bool walk(struct vmm *vmm, const struct walk_registers *registers, uint64_t linear, unsigned access,
-	  uint64_t *gpa, uint32_t *error)
+/*
+ * The common case in few instructions, as every MMIO exit walks at least once: 4-level tables in
+ * RAM below 4 GiB, nothing to be set and nothing wrong. False: the long way knows.
+ */
+static inline bool walk_quickly(struct vmm *vmm, const struct walk_registers *registers,
+				uint64_t linear, unsigned access, uint64_t *gpa)
+{
+	struct quick_walk walk = {
+		.low = guest_memory_low(vmm),
+		.linear = linear,
+		.needed = ENTRY_PRESENT | ENTRY_ACCESSED,
+		.refused = registers->efer & EFER_NXE ? 0 : ENTRY_NX,
+		.entry = registers->cr3,
+		.all = ~0ull,
+	};
+
+	walk.ram = guest_memory(vmm, 0, walk.low);
+	if (walk.ram == NULL)
+		return false;
+	if (registers->physical_bits < 52)
+		walk.refused |= BITS(51, registers->physical_bits);
+	if (!quick_level(&walk, 39) || (walk.entry & ENTRY_LARGE) || !quick_level(&walk, 30))
+		return false;
+	if (walk.entry & ENTRY_LARGE)
+		return !(walk.entry & BITS(29, 13)) && quick_end(&walk, registers, access, 30, gpa);
+	if (!quick_level(&walk, 21))
+		return false;
+	if (walk.entry & ENTRY_LARGE)
+		return !(walk.entry & BITS(20, 13)) && quick_end(&walk, registers, access, 21, gpa);
+	return quick_level(&walk, 12) && quick_end(&walk, registers, access, 12, gpa);
+}
+
+static bool walk_slowly(struct vmm *vmm, const struct walk_registers *registers, uint64_t linear,
+			unsigned access, uint64_t *gpa, uint32_t *error)
 {
 	bool wide = (registers->cr4 & CR4_PAE) != 0, fetch_told;
 	bool long_mode = (registers->efer & EFER_LMA) != 0;
-	struct walker walker;
+	struct walker walker = {.vmm = vmm, .registers = registers, .linear = linear};
 
-	if (!long_mode)
-		linear = (uint32_t)linear;
-	if (!(registers->cr0 & CR0_PG)) {
-		*gpa = linear;
-		return true;
-	}
-	if (long_mode && walk_quickly(vmm, registers, linear, access, gpa))
-		return true;
-	walker = (struct walker){.vmm = vmm, .registers = registers, .linear = linear};
 	walker.levels = long_mode ? 4 : wide ? 3 : 2;
 	walker.index_bits = long_mode || wide ? 9 : 10;
 	walker.entry_bytes = long_mode || wide ? 8 : 4;
@@ -269,4 +282,20 @@ bool walk(struct vmm *vmm, const struct walk_registers *registers, uint64_t line
 			break;
 	}
 	return true;
+}
+
+bool walk(struct vmm *vmm, const struct walk_registers *registers, uint64_t linear, unsigned access,
+	  uint64_t *gpa, uint32_t *error)
+{
+	bool long_mode = (registers->efer & EFER_LMA) != 0;
+
+	if (!long_mode)
+		linear = (uint32_t)linear;
+	if (!(registers->cr0 & CR0_PG)) {
+		*gpa = linear;
+		return true;
+	}
+	if (long_mode && walk_quickly(vmm, registers, linear, access, gpa))
+		return true;
+	return walk_slowly(vmm, registers, linear, access, gpa, error);
 }

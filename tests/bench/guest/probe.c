@@ -52,6 +52,10 @@
 #define CPUID_X2APIC	   (1u << 21)
 #define CPUID_DEADLINE	   (1u << 24)
 
+/* The loader's structure (Multiboot Specification 0.6.96, section 3.3), in words. */
+#define INFORMATION_HAS_COMMAND (1u << 2)
+#define INFORMATION_COMMAND	4
+
 #define VECTOR_UD	6
 #define VECTOR_TIMER	0x40
 #define VECTOR_IPI	0x41
@@ -66,7 +70,7 @@ struct gate {
 extern const uint8_t vectors[], second_begin[], second_end[], idt_pointer[];
 struct gate idt[256];
 
-void probe_main(void);
+void probe_main(const uint32_t *information);
 void probe_second(void);
 void interrupt(uint64_t vector, uint64_t *frame);
 
@@ -528,7 +532,41 @@ static void measure_second(void)
 	measure("ipi-halted", do_ipi_halted, COUNT / 4);
 }
 
-void probe_main(void)
+static bool equal(const char *a, const char *b)
+{
+	for (; *a != '\0' && *a == *b; a++, b++)
+		;
+	return *a == *b;
+}
+
+/* "loop=NAME" at the end of the command line: that operation for ever, to look where it goes. */
+static void loop(const uint32_t *information)
+{
+	static const struct {
+		const char *name;
+		uint32_t (*operation)(void);
+	} operations[] = {
+		{"cpuid", do_cpuid},	       {"port-read", do_port_read},
+		{"port-write", do_port_write}, {"mmio-read", do_mmio_read},
+		{"mmio-write", do_mmio_write}, {"apic-read", do_apic_read},
+		{"ipi-self", do_ipi_self},     {"timer-halted", do_timer_halted},
+	};
+	const char *line = (const char *)(uintptr_t)information[INFORMATION_COMMAND];
+
+	const char *name = NULL;
+
+	if (!(information[0] & INFORMATION_HAS_COMMAND))
+		return;
+	for (; *line != '\0'; line++)
+		if (*line == '=')
+			name = line + 1;
+	for (unsigned i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
+		if (name != NULL && equal(name, operations[i].name))
+			for (;;)
+				operations[i].operation();
+}
+
+void probe_main(const uint32_t *information)
 {
 	uint32_t ebx, ecx;
 
@@ -546,6 +584,7 @@ void probe_main(void)
 	apic_on();
 	value("start at ", tsc());
 	text("\n");
+	loop(information);
 	measure("nothing", do_nothing, COUNT);
 	measure("cpuid", do_cpuid, COUNT);
 	do_hypercall();

@@ -75,6 +75,7 @@ second32:
 bits 64
 main64:
 	call segments
+	mov edi, ebx		; the loader's information
 	call probe_main
 .halt:	cli
 	hlt

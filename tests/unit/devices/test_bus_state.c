@@ -107,6 +107,29 @@ START_TEST(nested)
 }
 END_TEST
 
+/* An access that was made before goes elsewhere when the ranges have changed. */
+START_TEST(remembered)
+{
+	ck_assert(add(BUS_PORT, 0xcf8, 8, &a));
+	ck_assert_uint_eq(in(0xcf9, 1), 0x88);
+	ck_assert_uint_eq(in(0xcf9, 1), 0x88);
+	ck_assert_uint_eq(last_offset, 1);
+	ck_assert(add(BUS_PORT, 0xcf9, 1, &b));
+	ck_assert_uint_eq(in(0xcf9, 1), 0xa3);
+	ck_assert_uint_eq(last_offset, 0);
+	ck_assert_uint_eq(in(0xcf9, 2), 0x7788);
+	out(0xcf9, 1, 0x12);
+	ck_assert_uint_eq(last_offset, 0);
+	bus_remove(vmm, BUS_PORT, 0xcf9);
+	out(0xcf9, 1, 0x34);
+	ck_assert_uint_eq(last_offset, 1);
+	ck_assert_uint_eq(in(0xcf9, 1), 0x88);
+	bus_remove(vmm, BUS_PORT, 0xcf8);
+	ck_assert_uint_eq(in(0xcf9, 1), 0xff);
+	ck_assert_uint_eq(in(0xcf9, 1), 0xff);
+}
+END_TEST
+
 START_TEST(many)
 {
 	for (uint64_t i = 0; i < 200; i++)
@@ -179,6 +202,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, split);
 	tcase_add_test(tests, overlap);
 	tcase_add_test(tests, nested);
+	tcase_add_test(tests, remembered);
 	tcase_add_test(tests, many);
 	tcase_add_test(tests, sections);
 	tcase_add_test(tests, full);

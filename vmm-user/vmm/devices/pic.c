@@ -68,9 +68,12 @@ static unsigned rank(const struct pic_chip *chip, unsigned line)
 /* The line that the chip asks an interrupt for, or 8. */
 static unsigned requested(const struct pic_chip *chip, bool master)
 {
-	unsigned line = first(chip, chip->irr & ~chip->imr & 0xffu);
+	unsigned lines = chip->irr & ~chip->imr & 0xffu, line;
 	unsigned serviced = chip->isr;
 
+	if (lines == 0)
+		return 8;
+	line = first(chip, lines);
 	if (chip->special_mask)
 		serviced &= ~chip->imr & 0xffu;
 	/* In special fully nested mode the slave may interrupt its own service routine. */
