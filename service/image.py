@@ -29,6 +29,7 @@ CACHE = os.path.join(BUILD, "cache")
 STAGE = os.path.join(BUILD, "stage")
 
 META_PACKAGES = {"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}
+PROGRAMS = {"busybox": "busybox-static", "passt": "passt"}
 TERMINALS = ("dumb", "linux", "vt100", "vt220", "xterm", "xterm-256color", "screen", "tmux")
 DIRECTORIES = ("dev", "etc", "mnt", "proc", "root", "run", "srv/files", "sys", "usr/bin",
                "usr/lib", "usr/lib64", "usr/sbin", "var")
@@ -81,16 +82,18 @@ def fetch(package):
 
 
 def packages(kernel, refresh):
-    """The .deb files by role ("kernel", "busybox"), as locked by the first run."""
+    """The .deb files by role ("kernel" and those in PROGRAMS), as locked by the first run."""
     os.makedirs(CACHE, exist_ok=True)
     lock = os.path.join(CACHE, kernel + ".json")
     if os.path.exists(lock) and not refresh:
         with open(lock, encoding="utf-8") as stream:
             files = json.load(stream)
-        if all(os.path.exists(os.path.join(CACHE, name)) for name in files.values()):
+        if files.keys() == {"kernel", *PROGRAMS} and all(
+                os.path.exists(os.path.join(CACHE, name)) for name in files.values()):
             return files
     image = re.match(r"linux-image-\S+", apt_field(META_PACKAGES[kernel], "Depends"))
-    files = {"kernel": fetch(image.group(0)), "busybox": fetch("busybox-static")}
+    files = {"kernel": fetch(image.group(0))}
+    files |= {role: fetch(package) for role, package in PROGRAMS.items()}
     with open(lock, "w", encoding="utf-8") as stream:
         json.dump(files, stream)
     return files
@@ -120,7 +123,8 @@ def wanted_modules():
         return [line.replace("-", "_") for line in lines if line]
 
 
-def add_modules(archive, root):
+def add_modules(archive, root, names):
+    """The modules of these names that the kernel has, and what they depend on."""
     version = kernel_version(root)
     base = os.path.join(root, "lib", "modules", version)
     needs, paths = {}, {}
@@ -130,7 +134,7 @@ def add_modules(archive, root):
             needs[path] = rest.split()
             paths[os.path.basename(path).removesuffix(".ko").replace("-", "_")] = path
     chosen = set()
-    todo = [paths[name] for name in wanted_modules() if name in paths]
+    todo = [paths[name] for name in names if name in paths]
     while todo:
         path = todo.pop()
         if path not in chosen:
@@ -159,9 +163,17 @@ def add_busybox(archive, root):
     archive.link("usr/sbin/modprobe", "../bin/busybox")
 
 
+def add_passt(archive, root):
+    """User-mode networking; it starts the variant for the processor by itself."""
+    programs = glob.glob(os.path.join(root, "usr", "bin", "passt*"))
+    for program in programs:
+        archive.copy(f"usr/bin/{os.path.basename(program)}", program)
+    add_libraries(archive, programs)
+
+
 def add_programs(archive):
     """Everything in the staging root, and the shared libraries that its programs need."""
-    libraries = set()
+    programs = []
     for place, directories, names in os.walk(STAGE):
         directories.sort()
         for name in sorted(names):
@@ -172,11 +184,19 @@ def add_programs(archive):
                 continue
             archive.copy(target, source)
             if is_elf(source):
-                listing = subprocess.run(("ldd", source), capture_output=True, text=True,
-                                         check=False).stdout
-                if "not found" in listing:
-                    raise Failure(f"{source} lacks a library:\n{listing}")
-                libraries.update(re.findall(r"(/\S+) \(0x", listing))
+                programs.append(source)
+    add_libraries(archive, programs)
+
+
+def add_libraries(archive, programs):
+    """The host's shared libraries that the programs need."""
+    libraries = set()
+    for program in programs:
+        listing = subprocess.run(("ldd", program), capture_output=True, text=True,
+                                 check=False).stdout
+        if "not found" in listing:
+            raise Failure(f"{program} lacks a library:\n{listing}")
+        libraries.update(re.findall(r"(/\S+) \(0x", listing))
     for library in sorted(libraries):
         target = library if library.startswith("/usr/") else "/usr" + library
         archive.copy(target, os.path.realpath(library))
@@ -211,8 +231,9 @@ def build(kernel, files):
     archive.copy("init", os.path.join(HERE, "init"))
     archive.copy("etc/inittab", os.path.join(HERE, "inittab"))
     root = unpacked(files["kernel"])
-    add_modules(archive, root)
+    add_modules(archive, root, wanted_modules())
     add_busybox(archive, unpacked(files["busybox"]))
+    add_passt(archive, unpacked(files["passt"]))
     add_terminals(archive)
     add_programs(archive)
     if "usr/bin/socle" not in archive.entries:

@@ -44,6 +44,12 @@ def readable_file(text):
     return os.path.abspath(text)
 
 
+def writable_file(text):
+    if not os.access(readable_file(text), os.W_OK):
+        raise argparse.ArgumentTypeError(f"'{text}' cannot be written to")
+    return os.path.abspath(text)
+
+
 def parse(arguments):
     parser = Parser(prog="run", add_help=False, allow_abbrev=False)
     parser.add_argument("--cpu", choices=("auto", "svm", "vmx"), default="auto")
@@ -51,6 +57,7 @@ def parse(arguments):
     parser.add_argument("--mem", type=number(32, 1 << 24), default=2048)
     parser.add_argument("--pool", type=number(0, 1 << 24), default=512)
     parser.add_argument("--files", type=directory)
+    parser.add_argument("--disk", type=writable_file, action="append", default=[])
     parser.add_argument("--script", type=readable_file)
     parser.add_argument("--timeout", type=number(1, 1 << 30))
     parser.add_argument("--icount", action="store_true")
@@ -70,6 +77,8 @@ def parse(arguments):
     if options.icount and options.smp not in (None, 1):
         parser.error("--icount has one CPU")
     options.smp = options.smp or (1 if options.icount else 2)
+    if options.cpu == "vmx" and not options.kvm and options.disk:
+        parser.error("--disk does not go with Bochs")
     if options.cpu == "vmx" and not options.kvm and options.mem > BOCHS_MEMORY_MAX:
         parser.error(f"Bochs has at most {BOCHS_MEMORY_MAX} MiB of memory")
     return options
@@ -93,7 +102,8 @@ def nesting():
 def config_of(options):
     names = ("cpu", "kvm", "smp", "mem", "pool", "files", "kernel", "bare", "icount", "cpu_model",
              "append", "conf")
-    return Config(**{name: getattr(options, name) for name in names})
+    return Config(disks=tuple(options.disk), keep_disks=True,
+                  **{name: getattr(options, name) for name in names})
 
 
 def stop(number_, _frame):

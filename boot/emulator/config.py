@@ -37,6 +37,9 @@ class Config:
     cpu_model: str = None
     append: str = ""
     conf: str = None
+    # Images of further disks, raw; and whether what is written to them stays.
+    disks: tuple = ()
+    keep_disks: bool = False
     loader: str = LOADER
 
     @property

@@ -52,6 +52,11 @@ def _need(path, package):
     return path
 
 
+def _quoted(path):
+    """As QEMU's options want it: a comma twice."""
+    return path.replace(",", ",,")
+
+
 def _die_with_parent():
     """In the child, before exec: its end is tied to ours even if we are killed outright."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
@@ -149,6 +154,11 @@ class Qemu(_Emulator):
             "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
             "-mon", "chardev=qmp,mode=control",
         ]
+        for number, path in enumerate(config.disks):
+            keep = "" if config.keep_disks else ",snapshot=on"
+            command += ["-drive", f"if=none,id=disk{number},format=raw,discard=unmap,"
+                        f"file={_quoted(path)}{keep}",
+                        "-device", f"virtio-blk-pci,drive=disk{number},serial=disk{number}"]
         if config.icount:
             command += ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm",
                         "-seed", "1"]

@@ -30,6 +30,7 @@ class TestMachine(Machine):
     __test__ = False
 
     def __init__(self, backend, **options):
+        options = {name: value() if callable(value) else value for name, value in options.items()}
         options.setdefault("files", FILES)
         super().__init__(Config(cpu=backend, **options))
         self.backend = backend

@@ -8,8 +8,11 @@
  *     babble, flood             says what is no event; a line without an end
  *     dirty                     writes into its memory
  *     deaf                      answers no pause and no quit
+ *     net                       hears nothing from the passt of its networks: exits
  *
  * Without any of the first three it waits to be told to quit, and echoes what its console says.
+ *
+ * Called as passt(1) is, it plays that: it says who it is, and ends when the socket is closed.
  */
 #include <jansson.h>
 #include <poll.h>
@@ -21,6 +24,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "abi/socle_abi.h"
 #include "vmm-user/vmm/control.h"
 
 static json_t *config;
@@ -82,6 +86,41 @@ static void check_memory(void)
 	if (total != (size_t)(number(config, "memory_mib") + 2 * VMM_CONTROL_FRAMES) << 20) {
 		fprintf(stderr, "memory of %zu bytes\n", total);
 		exit(5);
+	}
+}
+
+static int play_passt(int argc, char **argv)
+{
+	char byte;
+
+	for (int i = 1; i + 1 < argc; i++) {
+		int fd = atoi(argv[i + 1]);
+
+		if (strcmp(argv[i], "--fd") != 0)
+			continue;
+		dprintf(fd, "passt as %u\n", getuid());
+		return read(fd, &byte, 1) == 0 ? 0 : 11;
+	}
+	return 12;
+}
+
+static void check_nets(void)
+{
+	json_t *net;
+	size_t i;
+
+	json_array_foreach(json_object_get(config, "nets"), i, net)
+	{
+		char text[64] = "", expected[64];
+
+		/* socled_rig.c's first user; passt is as many above as there may be domains. */
+		snprintf(expected, sizeof(expected), "passt as %u\n",
+			 getuid() == 0 ? 0 : getuid() + SOCLE_MAX_DOMAINS);
+		if (read((int)number(net, "fd"), text, sizeof(text) - 1) <= 0 ||
+		    strcmp(text, expected) != 0) {
+			fprintf(stderr, "network %zu says: %s\n", i, text);
+			exit(13);
+		}
 	}
 }
 
@@ -155,6 +194,8 @@ int main(int argc, char **argv)
 	struct pollfd fds[2];
 	FILE *file;
 
+	if (argc > 1 && strcmp(argv[1], "--foreground") == 0)
+		return play_passt(argc, argv);
 	/* Nothing may be left when a test dies. */
 	if (argc != 3 || strcmp(argv[1], "--config") != 0 ||
 	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
@@ -168,6 +209,8 @@ int main(int argc, char **argv)
 	serial = (int)number(config, "serial_fd");
 	misbehave();
 	check_memory();
+	if (has("net"))
+		check_nets();
 	if (serial >= 0)
 		dprintf(serial, "hello from %s as %u\n",
 			json_string_value(json_object_get(config, "name")), getuid());

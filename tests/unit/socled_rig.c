@@ -47,8 +47,13 @@ void rig_start(void)
 	close(fd);
 	descriptors_before = count_entries("/proc/self/fd");
 	rig = (struct daemon){
-		.options = {socket_path, FAKE_VMM, cgroup_path, pool_path, "/firmware",
-			    geteuid() == 0 ? 200000000u : 0},
+		.options = {.socket = socket_path,
+			    .vmm = FAKE_VMM,
+			    .cgroup = cgroup_path,
+			    .pool = pool_path,
+			    .firmware = "/firmware",
+			    .passt = FAKE_VMM,
+			    .first_uid = geteuid() == 0 ? 200000000u : 0},
 		.handle = fake_start(SOCLE_VENDOR_SVM),
 	};
 	fake.memory.pool_bytes = (uint64_t)RIG_FRAMES * SOCLE_FRAME_BYTES;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "socled_rig.h"
@@ -185,6 +186,34 @@ START_TEST(bad_starts)
 	ck_assert_uint_eq(rig.pool.frames.free, RIG_FRAMES);
 	rig.options.vmm = "/nonexistent";
 	rig_refuse("cannot start the VMM: /nonexistent: No such file", DOMAIN("a", ""));
+}
+END_TEST
+
+/* A network in user mode: a passt of its own, which goes with the domain (see rig_stop). */
+START_TEST(networks)
+{
+	static const char *const ends[] = {"net", "net poweroff", "net crash", "net die"};
+	json_t *config;
+
+	for (unsigned i = 0; i < 4; i++) {
+		config = rig_config("a", ends[i], NULL, NULL);
+		json_object_set_new(config, "vif",
+				    json_pack("[s, s]", "", "mac=02:00:00:00:00:01"));
+		rig_do(CREATE(config));
+		if (i == 0)
+			expect_alive("a");
+		else
+			rig_until("a", i == 1 ? "shutdown" : "crashed");
+		rig_do(VERB("destroy", "a"));
+		ck_assert(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+	}
+	rig.options.passt = "/nonexistent";
+	config = rig_config("a", "", NULL, NULL);
+	json_object_set_new(config, "vif", json_pack("[s]", ""));
+	rig_refuse("vif: cannot start /nonexistent: No such file", CREATE(config));
+	config = rig_config("a", "", NULL, NULL);
+	json_object_set_new(config, "vif", json_pack("[s]", "bridge=nonexistent"));
+	rig_refuse("on bridge nonexistent: ", CREATE(config));
 }
 END_TEST
 
@@ -458,6 +487,7 @@ Suite *unit_suite(void)
 	tcase_add_test(all, restarts);
 	tcase_add_test(all, waits_for_end);
 	tcase_add_test(all, bad_starts);
+	tcase_add_test(all, networks);
 	tcase_add_test(all, deadlines);
 	tcase_add_test(all, memory_in_pieces);
 	tcase_add_test(all, hypervisor_refuses);

@@ -71,6 +71,7 @@ struct domain {
 
 	/* Its VMM. */
 	pid_t pid; /* 0: none */
+	pid_t passt[CONFIG_NETS_MAX];
 	struct watch process, control, log_pipe;
 	double deadline; /* to be killed then; 0: none */
 	char line[VMM_CONTROL_LINE_BYTES];
@@ -88,7 +89,9 @@ struct options {
 	const char *cgroup; /* directory for all domains */
 	const char *pool;   /* file or device to be used as the pool; NULL: find it */
 	const char *firmware;
-	uid_t first_uid; /* a domain's VMM runs as this plus its number */
+	const char *passt; /* path of the program */
+	/* A domain's VMM runs as this plus its number, its passt as SOCLE_MAX_DOMAINS more. */
+	uid_t first_uid;
 };
 
 struct server;
@@ -192,20 +195,34 @@ void inherit_close(struct inherit *inherit);
  * was opened so far is in *inherit all the same.
  *
  * @control and @serial the VMM's ends; -1: none
+ * @log where helpers of the domain write to
  */
-json_t *image_config(struct domain *domain, int control, int serial, struct inherit *inherit);
+json_t *image_config(struct domain *domain, int control, int serial, int log,
+		     struct inherit *inherit);
 
 /* tap.c ---------------------------------------------------------------------------------------- */
 
 /* Makes a tap device on a bridge, up; gives its descriptor or -1 with errno. */
 int tap_open(const char *name, const char *bridge);
 
+/* passt.c -------------------------------------------------------------------------------------- */
+
+/*
+ * Starts a passt(1) for network `index` of the domain; gives a descriptor of the VMM's end, or -1
+ * with errno. It ends when that is closed, at the latest by passt_end().
+ */
+int passt_start(struct domain *domain, unsigned int index, int log);
+
+/* Ends those of the domain; nothing that they do is waited for. */
+void passt_end(struct domain *domain);
+
 /* spawn.c -------------------------------------------------------------------------------------- */
 
 struct spawn {
-	const char *program;
+	const char *what;	/* it is, for messages */
+	const char *program;	/* its path */
+	char *const *arguments; /* with the program's name, and NULL behind the last */
 	const struct inherit *inherit;
-	int config;	    /* the descriptor with the configuration */
 	int log;	    /* becomes standard output and standard error */
 	const char *cgroup; /* "" for none */
 	uid_t uid;	    /* also the group; 0: stays */

@@ -144,6 +144,7 @@ static void give_rest(struct domain *domain, bool clean)
 		frames_give(&daemon->pool.frames, domain->meta[--domain->metas], 1, true);
 	explicit_bzero(&domain->key, sizeof(domain->key));
 	domain->number = 0;
+	passt_end(domain);
 	if (domain->cgroup[0] != 0 && !cgroup_remove(domain->cgroup))
 		daemon_log(domain, "cannot take the control group %s away: %m", domain->cgroup);
 	domain->cgroup[0] = 0;

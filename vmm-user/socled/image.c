@@ -82,7 +82,29 @@ static bool add_disks(struct domain *domain, json_t *config, struct inherit *inh
 	return true;
 }
 
-static bool add_nets(struct domain *domain, json_t *config, struct inherit *inherit)
+/* Gives the descriptor for the VMM; -1: reported. */
+static int open_net(struct domain *domain, unsigned int index, int log)
+{
+	const struct net_config *net = &domain->config.net[index];
+	char name[16];
+	int fd;
+
+	if (net->mode == NET_USER) {
+		fd = passt_start(domain, index, log);
+		if (fd < 0)
+			vmm_set_end(domain, END_CRASH, "vif: cannot start %s: %s",
+				    domain->daemon->options.passt, strerror(errno));
+		return fd;
+	}
+	snprintf(name, sizeof(name), "vif%u.%u", domain->number, index);
+	fd = tap_open(name, net->bridge);
+	if (fd < 0)
+		vmm_set_end(domain, END_CRASH, "vif: cannot put %s on bridge %s: %s", name,
+			    net->bridge, strerror(errno));
+	return fd;
+}
+
+static bool add_nets(struct domain *domain, json_t *config, int log, struct inherit *inherit)
 {
 	json_t *nets = json_array();
 
@@ -91,27 +113,19 @@ static bool add_nets(struct domain *domain, json_t *config, struct inherit *inhe
 		const struct net_config *net = &domain->config.net[i];
 		json_t *entry = json_pack("{ss ss}", "model", "virtio-net", "mode",
 					  net->mode == NET_TAP ? "tap" : "user");
+		int fd;
 
 		json_object_set_new(entry, "mac",
 				    json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", net->mac[0],
 						 net->mac[1], net->mac[2], net->mac[3], net->mac[4],
 						 net->mac[5]));
 		json_array_append_new(nets, entry);
-		if (net->mode == NET_TAP) {
-			char name[16];
-			int fd;
-
-			snprintf(name, sizeof(name), "vif%u.%u", domain->number, i);
-			fd = inherit_add(inherit, tap_open(name, net->bridge));
-			if (fd < 0) {
-				vmm_set_end(domain, END_CRASH,
-					    "vif: cannot put %s on bridge %s: %s", name,
-					    net->bridge, strerror(errno));
-				return false;
-			}
+		if (net->mode == NET_TAP)
 			json_object_set_new(entry, "bridge", json_string(net->bridge));
-			json_object_set_new(entry, "fd", json_integer(fd));
-		}
+		fd = inherit_add(inherit, open_net(domain, i, log));
+		if (fd < 0)
+			return false;
+		json_object_set_new(entry, "fd", json_integer(fd));
 	}
 	return true;
 }
@@ -170,7 +184,8 @@ static bool add_memory(struct domain *domain, json_t *config, struct inherit *in
 	return true;
 }
 
-json_t *image_config(struct domain *domain, int control, int serial, struct inherit *inherit)
+json_t *image_config(struct domain *domain, int control, int serial, int log,
+		     struct inherit *inherit)
 {
 	const struct domain_config *from = &domain->config;
 	json_t *config = json_object();
@@ -196,7 +211,7 @@ json_t *image_config(struct domain *domain, int control, int serial, struct inhe
 	if (from->local_time)
 		json_object_set_new(config, "rtc_local", json_true());
 	if (add_memory(domain, config, inherit) && add_kernel(domain, config, inherit) &&
-	    add_disks(domain, config, inherit) && add_nets(domain, config, inherit))
+	    add_disks(domain, config, inherit) && add_nets(domain, config, log, inherit))
 		return config;
 	json_decref(config);
 	return NULL;

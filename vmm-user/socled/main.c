@@ -14,6 +14,7 @@
 
 #define VMM_PATH      "/usr/bin/socle-vmm"
 #define CGROUP_PATH   "/sys/fs/cgroup/socle"
+#define PASST_PATH    "/usr/bin/passt"
 #define FIRMWARE_PATH "/usr/share/OVMF/OVMF.fd"
 
 /* Users that belong to nobody else in Debian (policy 9.2.2: 65536 to 4294967293 are free). */
@@ -34,6 +35,7 @@ static const char usage[] =
 	"  --vmm PATH       the VMM's program (" VMM_PATH ")\n"
 	"  --cgroup PATH    the control group for all domains (" CGROUP_PATH ")\n"
 	"  --firmware PATH  what firmware = \"uefi\" means (" FIRMWARE_PATH ")\n"
+	"  --passt PATH     the program for networks in user mode (" PASST_PATH ")\n"
 	"  --pool PATH      a file or device to be used as the pool, by all domains\n"
 	"  --help           print this text\n";
 
@@ -44,6 +46,7 @@ static bool parse_options(int argc, char **argv, struct options *options)
 		{"vmm", required_argument, NULL, 'v'},
 		{"cgroup", required_argument, NULL, 'c'},
 		{"firmware", required_argument, NULL, 'f'},
+		{"passt", required_argument, NULL, 'n'},
 		{"pool", required_argument, NULL, 'p'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -63,6 +66,9 @@ static bool parse_options(int argc, char **argv, struct options *options)
 			break;
 		case 'f':
 			options->firmware = optarg;
+			break;
+		case 'n':
+			options->passt = optarg;
 			break;
 		case 'p':
 			options->pool = optarg;
@@ -107,7 +113,12 @@ static void make_directory(const char *socket)
 int main(int argc, char **argv)
 {
 	struct daemon daemon = {
-		.options = {SOCKET_PATH, VMM_PATH, CGROUP_PATH, NULL, FIRMWARE_PATH, FIRST_UID},
+		.options = {.socket = SOCKET_PATH,
+			    .vmm = VMM_PATH,
+			    .cgroup = CGROUP_PATH,
+			    .firmware = FIRMWARE_PATH,
+			    .passt = PASST_PATH,
+			    .first_uid = FIRST_UID},
 	};
 	struct sigaction action = {.sa_handler = on_signal};
 	struct socle_open_error key_error;

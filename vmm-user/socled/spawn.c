@@ -14,12 +14,14 @@
 
 #include "daemon.h"
 
-/* Open files of a VMM: its own and those that it makes. */
+/* Open files of a VMM, or of a passt: its own and those that it makes. */
 #define OPEN_FILES 1024
+
+static const char *purpose;
 
 static void __attribute__((noreturn)) die(const char *what)
 {
-	dprintf(STDERR_FILENO, "socled: cannot start the VMM: %s: %s\n", what, strerror(errno));
+	dprintf(STDERR_FILENO, "socled: cannot start %s: %s: %s\n", purpose, what, strerror(errno));
 	_exit(126);
 }
 
@@ -43,13 +45,12 @@ static void drop_privileges(uid_t uid)
 
 static void __attribute__((noreturn)) child(const struct spawn *spawn, pid_t parent)
 {
-	char number[16];
-	char *const arguments[] = {(char *)(uintptr_t)spawn->program, "--config", number, NULL};
 	/* As root: the domain's user need not be able to come to it. */
 	int program = open(spawn->program, O_PATH | O_CLOEXEC);
 	int null = open("/dev/null", O_RDWR);
 	sigset_t none;
 
+	purpose = spawn->what;
 	if (null < 0 || dup2(spawn->log, STDOUT_FILENO) < 0 ||
 	    dup2(spawn->log, STDERR_FILENO) < 0 || dup2(null, STDIN_FILENO) < 0)
 		die("standard descriptors");
@@ -74,8 +75,7 @@ static void __attribute__((noreturn)) child(const struct spawn *spawn, pid_t par
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	snprintf(number, sizeof(number), "%d", spawn->config);
-	fexecve(program, arguments, environ);
+	fexecve(program, spawn->arguments, environ);
 	die(spawn->program);
 }
 

@@ -328,18 +328,23 @@ static bool run_program(struct domain *domain, const json_t *config, struct inhe
 			int log)
 {
 	const struct options *options = &domain->daemon->options;
+	int fd = inherit_add(inherit, config_file(config));
+	char number[16];
+	char *const arguments[] = {(char *)(uintptr_t)options->vmm, "--config", number, NULL};
 	struct spawn how = {
+		.what = "the VMM",
 		.program = options->vmm,
+		.arguments = arguments,
 		.inherit = inherit,
-		.config = inherit_add(inherit, config_file(config)),
 		.log = log,
 		.cgroup = domain->cgroup,
 		.uid = options->first_uid != 0 ? options->first_uid + domain->number : 0,
 	};
 	int pidfd = -1;
 
-	if (how.config < 0)
+	if (fd < 0)
 		return false;
+	snprintf(number, sizeof(number), "%d", fd);
 	domain->pid = spawn(&how, &pidfd);
 	if (domain->pid > 0 && loop_watch(&domain->daemon->loop, &domain->process, pidfd, EPOLLIN,
 					  process_ready, domain))
@@ -366,7 +371,7 @@ bool vmm_start(struct domain *domain)
 		good = serial >= 0;
 	}
 	if (good) {
-		config = image_config(domain, control, serial, &inherit);
+		config = image_config(domain, control, serial, log, &inherit);
 		good = config != NULL && run_program(domain, config, &inherit, log);
 	}
 	if (!good)

@@ -40,10 +40,6 @@ static bool create_net(struct vmm *vmm, const struct vmm_net_config *net)
 		.fd = net->fd,
 	};
 
-	if (net->fd < 0) {
-		vmm_log(vmm, "a network in user mode has no descriptor: it is left out");
-		return true;
-	}
 	memcpy(options.mac, net->mac, sizeof(options.mac));
 	return virtio_net_create(vmm, &options) != NULL;
 }

@@ -200,7 +200,7 @@ static bool parse_net(struct parser *parser, const json_t *object, struct vmm_ne
 	return parse_mac(parser, object, net->mac) &&
 	       text(parser, object, "model", false, &net->model) &&
 	       text(parser, object, "bridge", false, &net->bridge) &&
-	       descriptor(parser, object, "fd", net->tap, &net->fd);
+	       descriptor(parser, object, "fd", true, &net->fd);
 }
 
 static bool parse_devices(struct parser *parser, const json_t *root)

@@ -23,7 +23,7 @@ struct vmm_net_config {
 	uint8_t mac[6];
 	bool tap; /* else user mode */
 	char *model, *bridge;
-	int fd; /* of the tap device; else -1 */
+	int fd; /* of the tap device, or of a socket to passt */
 };
 
 struct vmm_extent {

@@ -37,8 +37,9 @@
  *                           is "raw"; fd is open for reading and, unless readonly or snapshot,
  *                           writing
  *     rtc_local   boolean   the real-time clock is in local time; absent: in UTC
- *     nets        array     of {"mac", "model", "mode", "bridge", "fd"}: mode is "user" (no fd, no
- *                           bridge) or "tap" (fd of a tap device)
+ *     nets        array     of {"mac", "model", "mode", "bridge", "fd"}: mode is "user" (no bridge;
+ *                           fd is a stream socket with passt at the other end) or "tap" (fd is a
+ *                           tap device)
  *
  * The first VMM_CONTROL_FRAMES frames of the memory list are the VMM's own and no RAM: vCPU n's
  * area is at n * SOCLE_VCPU_AREA_BYTES, the state region is at VMM_STATE_OFFSET. All frames are

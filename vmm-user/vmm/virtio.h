@@ -131,12 +131,6 @@ struct virtio_net_options {
 	uint8_t mac[6];
 	uint16_t mtu; /* bytes; what the guest is told; 0: nothing */
 };
-/*
- * Starts passt(1), found by PATH, for a network in user mode; the fd of a VIRTIO_NET_STREAM back
- * end. It ends when that is closed. Before the process gives up the right to start others. -1:
- * reported.
- */
-int virtio_net_passt(struct vmm *vmm);
 struct virtio_net;
 struct virtio_net *virtio_net_create(struct vmm *vmm, const struct virtio_net_options *options);
 

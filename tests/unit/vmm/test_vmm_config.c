@@ -26,7 +26,7 @@ static const char *const members[] = {
 	"\"disks\": [{\"target\": \"/d.img\", \"vdev\": \"xvda\", \"format\": \"raw\", "
 	"\"readonly\": true, \"cdrom\": false, \"snapshot\": false, \"fd\": 7}]",
 	"\"nets\": [{\"mac\": \"00:16:3e:00:00:01\", \"mode\": \"tap\", \"bridge\": \"br0\", "
-	"\"fd\": 8}, {\"mac\": \"00:16:3e:00:00:02\", \"mode\": \"user\"}]",
+	"\"fd\": 8}, {\"mac\": \"00:16:3e:00:00:02\", \"mode\": \"user\", \"fd\": 9}]",
 	"\"tsc_hz\": 50000000",
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
@@ -82,7 +82,8 @@ START_TEST(whole)
 	ck_assert_uint_eq(config.nets, 2);
 	ck_assert(config.net[0].tap);
 	ck_assert_uint_eq(config.net[0].mac[5], 1);
-	ck_assert_int_eq(config.net[1].fd, -1);
+	ck_assert(!config.net[1].tap);
+	ck_assert_int_eq(config.net[1].fd, 9);
 	vmm_config_free(&config);
 }
 END_TEST
@@ -129,6 +130,7 @@ START_TEST(wrong)
 	refused(15, "\"nets\": [{\"mac\": \"00:16:3e:00:00\", \"mode\": \"user\"}]");
 	refused(15, "\"nets\": [{\"mac\": \"00:16:3e:00:00:01:02\", \"mode\": \"user\"}]");
 	refused(15, "\"nets\": [{\"mac\": \"00:16:3e:00:00:01\", \"mode\": \"tap\"}]");
+	refused(15, "\"nets\": [{\"mac\": \"00:16:3e:00:00:01\", \"mode\": \"user\"}]");
 	refused(15, "\"nets\": [{\"mac\": \"00:16:3e:00:00:01\", \"mode\": \"wire\"}]");
 	refused(16, "\"tsc_hz\": 1000");
 	refused(16, "\"tsc_hz\": \"fast\"");
