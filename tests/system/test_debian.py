@@ -56,6 +56,22 @@ def create(machine, name, test, *settings, timeout=240, extra=""):
     return output
 
 
+def listen(machine, mebibytes):
+    """Has the service VM send a file to whoever connects to port 7001, and take one at 7002."""
+    machine.run(f"!head -c {mebibytes << 20} /dev/urandom >/tmp/down; rm -f /tmp/endless; "
+                "mkfifo /tmp/endless")
+    machine.run("!sleep 100000 >/tmp/endless & nc -l -p 7001 </tmp/down >/dev/null &")
+    machine.run("!nc -l -p 7002 </tmp/endless >/tmp/up &")
+
+
+def transferred(machine, output):
+    """Whether both files have come as they went."""
+    for word, file in (("received", "down"), ("sent", "up")):
+        there = machine.run(f"!sha256sum /tmp/{file}").strip()
+        assert there.startswith(value(output, word)), (word, there, output)
+    machine.run("!killall sleep; rm /tmp/up /tmp/down")
+
+
 def value(output, word):
     return re.search(rf"^{word} (\w+)$", output, re.M)[1]
 
@@ -71,3 +87,22 @@ def a_disk_keeps_what_is_written(machine):
         found = create(machine, "small", "check", f'disk=["{target},raw,xvda,r"]')
         assert value(written, "file") == value(found, "file"), (written, found)
     machine.run("!umount /mnt")
+
+
+@system_test(**SMALL)
+def a_network_in_user_mode_carries_both_ways(machine):
+    machine.run("!ip addr add 10.0.3.1/32 dev lo")  # to be pinged; 10.0.2.2 is passt itself
+    listen(machine, 4)
+    output = create(machine, "small", "net", 'vif=[""]', extra="size=4")
+    transferred(machine, output)
+    assert "passt" not in machine.run("!ps")
+
+
+@system_test(**SMALL)
+def a_bridge_carries_both_ways(machine):
+    machine.run("!brctl addbr br0 && ip addr add 192.168.77.1/24 dev br0 && ip link set br0 up")
+    listen(machine, 4)
+    output = create(machine, "small", "bridge", 'vif=["bridge=br0"]', extra="size=4")
+    transferred(machine, output)
+    assert "vif" not in machine.run("!ls /sys/class/net")
+    machine.run("!ip link set br0 down && brctl delbr br0")
