@@ -40,7 +40,9 @@ static uint64_t registers[VCPU_CS_BASE + 1];
 static uint64_t vendor_msr;
 static unsigned guests_inside;
 static uint64_t guest_load_bits, guest_last_event;
-static bool guest_init_result = true;
+static bool guest_init_result = true, guest_window_shut;
+static unsigned guest_interrupts;
+static uint8_t guest_last_interrupt;
 
 static jmp_buf panic_return;
 static bool panic_expected;
@@ -61,6 +63,8 @@ void fake_cpu_reset(void)
 	guests_inside = 0;
 	guest_load_bits = guest_last_event = 0;
 	guest_init_result = true;
+	guest_window_shut = false;
+	guest_interrupts = 0;
 	panic_message[0] = '\0';
 }
 
@@ -288,7 +292,10 @@ static bool fake_guest_event(struct vcpu *vcpu, uint64_t event)
 static bool fake_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
 {
 	(void)vcpu;
-	(void)vector;
+	if (guest_window_shut)
+		return false;
+	guest_last_interrupt = vector;
+	guest_interrupts++;
 	return true;
 }
 
@@ -358,6 +365,21 @@ uint64_t fake_guest_load_bits(void)
 uint64_t fake_guest_last_event(void)
 {
 	return guest_last_event;
+}
+
+unsigned fake_guest_interrupts(void)
+{
+	return guest_interrupts;
+}
+
+uint8_t fake_guest_last_interrupt(void)
+{
+	return guest_last_interrupt;
+}
+
+void fake_guest_window(bool open)
+{
+	guest_window_shut = !open;
 }
 
 void fake_guest_init_fails(void)

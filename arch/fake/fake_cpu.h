@@ -61,6 +61,12 @@ unsigned fake_guests_inside(void);
 uint64_t fake_guest_load_bits(void);
 uint64_t fake_guest_last_event(void);
 
+/* How many interrupts guests took, and the last one's vector. While the window is shut they take
+ * none. */
+unsigned fake_guest_interrupts(void);
+uint8_t fake_guest_last_interrupt(void);
+void fake_guest_window(bool open);
+
 /* From now on, guest_init() fails. */
 void fake_guest_init_fails(void);
 
