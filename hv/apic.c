@@ -21,6 +21,7 @@
 #define APIC_ICR	 0x30
 #define APIC_ICR_HIGH	 0x31
 #define APIC_LVT_TIMER	 0x32
+#define APIC_LVT_LINT0	 0x35
 #define APIC_LVT_ERROR	 0x37
 #define APIC_TMICT	 0x38
 #define APIC_TMCCT	 0x39
@@ -175,9 +176,15 @@ static int deliverable(struct vcpu *vcpu)
 	take_posted(vcpu);
 	vector = highest(vcpu, APIC_IRR);
 	vcpu->requests = vector >= 0;
-	if (!(get(vcpu, APIC_SVR) & SVR_ENABLED))
+	vcpu->waiting = 0;
+	if (vector < FIRST_VECTOR || !(get(vcpu, APIC_SVR) & SVR_ENABLED))
 		return -1;
-	return vector >= FIRST_VECTOR && (uint32_t)vector >> 4 > priority(vcpu) >> 4 ? vector : -1;
+	if (vector >> 4 <= highest(vcpu, APIC_ISR) >> 4)
+		return -1;
+	if ((uint32_t)vector >> 4 > (get(vcpu, APIC_TPR) & 0xff) >> 4)
+		return vector;
+	vcpu->waiting = (uint8_t)vector;
+	return -1;
 }
 
 bool apic_has_interrupt(struct vcpu *vcpu)
@@ -319,6 +326,12 @@ static enum apic_result write_eoi(struct vcpu *vcpu, uint64_t *detail)
 									      : APIC_DONE;
 }
 
+/* An entry of the vector table as it is kept: masked while the local APIC is switched off. */
+static uint32_t masked(const struct vcpu *vcpu, uint32_t entry)
+{
+	return get(vcpu, APIC_SVR) & SVR_ENABLED ? entry : entry | LVT_MASKED;
+}
+
 static enum apic_result write_register(struct vcpu *vcpu, uint32_t n, uint32_t value,
 				       uint64_t *detail)
 {
@@ -334,6 +347,8 @@ static enum apic_result write_register(struct vcpu *vcpu, uint32_t n, uint32_t v
 		if (value & ~SVR_WRITABLE)
 			return APIC_FAULT;
 		put(vcpu, n, value);
+		for (n = APIC_LVT_TIMER; n <= APIC_LVT_ERROR && !(value & SVR_ENABLED); n++)
+			put(vcpu, n, get(vcpu, n) | LVT_MASKED);
 		return APIC_DONE;
 	case APIC_ESR:
 		if (value != 0)
@@ -345,12 +360,12 @@ static enum apic_result write_register(struct vcpu *vcpu, uint32_t n, uint32_t v
 			return APIC_FAULT;
 		if (TIMER_MODE(value ^ get(vcpu, n)) != 0)
 			vcpu->area->timer_deadline = 0;
-		put(vcpu, n, value);
+		put(vcpu, n, masked(vcpu, value));
 		return APIC_DONE;
 	case APIC_LVT_TIMER + 1 ... APIC_LVT_ERROR:
 		if (value & ~LVT_WRITABLE)
 			return APIC_FAULT;
-		put(vcpu, n, value);
+		put(vcpu, n, masked(vcpu, value));
 		return APIC_DONE;
 	case APIC_TMICT:
 		if (in_deadline_mode(vcpu))
@@ -387,5 +402,7 @@ enum apic_result apic_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value,
 		return APIC_FAULT;
 	if (n == APIC_ICR)
 		return write_icr(vcpu, value, detail);
+	if (n == APIC_LVT_LINT0)
+		return APIC_OTHER; /* the PIC behind it is the VMM's */
 	return value >> 32 != 0 ? APIC_FAULT : write_register(vcpu, n, (uint32_t)value, detail);
 }

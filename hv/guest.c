@@ -53,6 +53,9 @@ int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 		__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
 		return SOCLE_ERROR_ARGUMENT;
 	}
+	vcpu->window_wanted = (load & SOCLE_LOAD_WINDOW) != 0;
+	if (__builtin_expect(vcpu->window_wanted, false))
+		arch->guest_interrupt(vcpu, 0);
 	apic_deliver(vcpu);
 	cpu->current = vcpu; /* inside */
 	return SOCLE_OK;     /* guest_leave() puts the true result in its place */
@@ -201,9 +204,23 @@ static void handle_nmi(struct vcpu *vcpu)
 		apic_deliver(vcpu);
 }
 
+/* CR8 is the task priority. */
+static void handle_cr_access(struct vcpu *vcpu)
+{
+	if (vcpu->exit.undone) {
+		arch->guest_save_system(vcpu);
+		leave(vcpu, SOCLE_EXIT_CR_ACCESS);
+	} else {
+		apic_deliver(vcpu);
+	}
+}
+
 static void handle_window(struct vcpu *vcpu)
 {
-	apic_deliver(vcpu);
+	if (vcpu->window_wanted)
+		leave(vcpu, SOCLE_EXIT_INTERRUPT_WINDOW);
+	else
+		apic_deliver(vcpu);
 }
 
 static void handle_nothing(struct vcpu *vcpu)
@@ -249,7 +266,7 @@ const vcpu_handler guest_handlers[SOCLE_EXIT_COUNT] = {
 	[SOCLE_EXIT_NMI_WINDOW] = handle_nothing,
 	[SOCLE_EXIT_INIT] = handle_interrupt,
 	[SOCLE_EXIT_SIPI] = handle_interrupt,
-	[SOCLE_EXIT_CR_ACCESS] = handle_window, /* CR8 is the task priority */
+	[SOCLE_EXIT_CR_ACCESS] = handle_cr_access,
 	[SOCLE_EXIT_INVD] = handle_nothing,
 	[SOCLE_EXIT_REFUSED] = handle_refused,
 	[SOCLE_EXIT_SHUTDOWN] = handle_shutdown,

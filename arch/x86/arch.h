@@ -79,11 +79,13 @@ struct arch_ops {
 
 	/*
 	 * Makes the next entry raise an interrupt. False: the guest cannot take it yet; as soon as
-	 * it can, it exits with SOCLE_EXIT_INTERRUPT_WINDOW.
+	 * it can, it exits with SOCLE_EXIT_INTERRUPT_WINDOW. Vector 0 raises nothing and asks for
+	 * that exit alone.
 	 */
 	bool (*guest_interrupt)(struct vcpu *vcpu, uint8_t vector);
 
-	/* Makes the next entry raise an event (the area's format). False: not a possible one. */
+	/* Makes the next entry raise an event (the area's format); an NMI waits until the guest can
+	 * take one. False: not a possible event. */
 	bool (*guest_event)(struct vcpu *vcpu, uint64_t event);
 
 	/* Logs the control block's state after a failed entry or a triple fault. */

@@ -31,6 +31,7 @@ struct vcpu_exit {
 	uint64_t rip;	      /* of the instruction that exited */
 	uint32_t cpl;	      /* SOCLE_EXIT_HYPERCALL: the caller's privilege level */
 	bool write;	      /* SOCLE_EXIT_SECOND_LEVEL: the access was a write */
+	bool undone;	      /* SOCLE_EXIT_CR_ACCESS: a MOV to CR8 that its VMM is to do */
 	uint64_t code;	      /* the vendor's own exit code, for messages */
 	uint64_t information; /* the vendor's own detail (EXITINFO1, exit qualification) */
 	gpa_t address;	      /* SOCLE_EXIT_SECOND_LEVEL: where */
@@ -54,7 +55,9 @@ struct vcpu {
 	uint64_t xcr0;
 	uint32_t pkru;
 	uint64_t tsc_offset;
-	bool requests; /* the local APIC's image may hold interrupt requests */
+	bool requests;	    /* the local APIC's image may hold interrupt requests */
+	uint8_t waiting;    /* the vector that waits for a lower task priority alone, or 0 */
+	bool window_wanted; /* its VMM is to hear of the next interrupt window */
 	uint64_t dr[4];
 	bool uses_debug;      /* of debug registers: guest_debug.h */
 	struct cpu *last_cpu; /* on which it ran last */

@@ -40,3 +40,13 @@ def declare(name, **options):
 
 for guest in ("cpuid", "msr", "modes", "exceptions"):
     declare(guest)
+for guest in ("strings", "pci", "code", "ipi"):
+    declare(guest, backends=("svm",))
+
+
+@system_test(backends=("svm",), smp=2)
+def a_triple_fault_ends_the_domain(machine):
+    status, output = create(machine, "triple")
+    assert status == 1 and "triple fault at" in output, output
+    ended = machine.json("list --json")[-1]
+    assert ended["end"] == "crash" and "triple fault" in ended["reason"], ended

@@ -35,6 +35,7 @@ enum apic_register {
 #define APIC_VERSION_VALUE 0x00050014u /* 6 LVT entries, integrated */
 #define SVR_ENABLED	   (1u << 8)
 #define LVT_MASKED	   (1u << 16)
+#define LVT_WRITABLE	   0x1f7ffull /* of any entry in x2APIC mode; the rest faults */
 #define LVT_DELIVERY(lvt)  ((lvt) >> 8 & 7)
 #define LVT_TIMER_DEADLINE (2u << 17)
 #define LVT_TIMER_MODE	   (3u << 17)
@@ -78,6 +79,7 @@ void apic_mode_changed(struct vcpu *vcpu)
 	*reg(vcpu, APIC_ID) = x2apic ? vcpu->index : vcpu->index << 24;
 	if (x2apic)
 		*reg(vcpu, APIC_LDR) = vcpu->index / 16 << 16 | 1u << vcpu->index % 16;
+	irq_pic_changed(vcpu->vmm);
 }
 
 /* Destinations (SDM volume 3, sections 11.6.2 and 11.12.9) ------------------------------------ */
@@ -297,6 +299,19 @@ static void write_lvt(struct vcpu *vcpu, unsigned number, uint32_t value)
 	*reg(vcpu, number) = value;
 	if (number == APIC_LVT_LINT0)
 		irq_pic_changed(vcpu->vmm);
+}
+
+void apic_set_priority(struct vcpu *vcpu, uint8_t value)
+{
+	*reg(vcpu, APIC_TPR) = value;
+}
+
+bool apic_write_lint0(struct vcpu *vcpu, uint64_t value)
+{
+	if (!in_x2apic_mode(vcpu) || (value & ~LVT_WRITABLE) != 0)
+		return false;
+	write_lvt(vcpu, APIC_LVT_LINT0, (uint32_t)value);
+	return true;
 }
 
 static void apic_write(void *device, uint64_t offset, unsigned bytes, uint64_t wide)

@@ -50,6 +50,12 @@ enum insn_result insn_execute(struct vmm *vmm, struct socle_vcpu_area *area, uin
 enum insn_result insn_string_io(struct vmm *vmm, struct socle_vcpu_area *area, uint64_t info);
 
 /*
+ * Does the MOV to CR8 at area->rip; it needs the system state in the area. *value is what was
+ * written, 0 .. 15, and for the caller to put into the local APIC.
+ */
+enum insn_result insn_write_cr8(struct vmm *vmm, struct socle_vcpu_area *area, uint64_t *value);
+
+/*
  * Raises an exception at the next entry, with the error code where the vector has one (it is
  * dropped in real mode). A page fault's address is for the caller to put in system.cr2.
  */

@@ -53,6 +53,6 @@ void irq_eoi(struct vmm *vmm, uint8_t vector)
 /* INTR goes to the first processor's LINT0. */
 void irq_pic_changed(struct vmm *vmm)
 {
-	if (vmm->vcpu != NULL && pic_output(vmm))
+	if (vmm->vcpu != NULL && pic_output(vmm) && apic_takes_extint(&vmm->vcpu[0]))
 		vcpu_signal(&vmm->vcpu[0], VCPU_PENDING_INTR);
 }

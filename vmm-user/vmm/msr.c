@@ -24,6 +24,7 @@
 #define MSR_THERM_STATUS      0x19c
 #define MSR_MISC_ENABLE	      0x1a0
 #define MSR_DEBUGCTL	      0x1d9
+#define MSR_X2APIC_LINT0      0x835
 #define MSR_MTRR_PHYSBASE0    0x200
 #define MSR_MTRR_FIX64K_00000 0x250
 #define MSR_MTRR_FIX16K_80000 0x258
@@ -229,6 +230,8 @@ bool msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 
 	if (msr == MSR_APIC_BASE)
 		return write_apic_base(vcpu, value);
+	if (msr == MSR_X2APIC_LINT0)
+		return apic_write_lint0(vcpu, value);
 	if (found != NULL) {
 		/* The value that it has may always be written. */
 		return found->writable || value == found->value || unknown(vcpu, "writes", msr);

@@ -183,21 +183,26 @@ static void take_init_sipi(struct vcpu *vcpu, uint32_t signals)
 
 /*
  * The PIC's interrupt can be given only when the guest takes one, and must be acknowledged only
- * then. Until then the signal stays pending, and the guest is run until it can.
+ * then. Until then the signal stays pending, and the guest is run until it can: RFLAGS.IF does not
+ * say so alone, as an STI has its shadow.
  */
 static void take_intr(struct vcpu *vcpu)
 {
 	struct vmm *vmm = vcpu->vmm;
+	bool window = vcpu->window;
 
+	vcpu->window = false;
 	vmm_lock(vmm);
 	if (!pic_output(vmm) || !apic_takes_extint(vcpu)) {
 		__atomic_fetch_and(&vcpu->state->pending, ~VCPU_PENDING_INTR, __ATOMIC_SEQ_CST);
-	} else if (interruptible(vcpu) && vcpu->area->event == 0) {
+	} else if ((window || interruptible(vcpu)) && vcpu->area->event == 0) {
 		__atomic_fetch_and(&vcpu->state->pending, ~VCPU_PENDING_INTR, __ATOMIC_SEQ_CST);
 		vcpu->area->event =
 			SOCLE_EVENT_VALID | SOCLE_EVENT_INTERRUPT | pic_acknowledge(vmm);
 		if (pic_output(vmm))
 			irq_pic_changed(vmm);
+	} else {
+		vcpu->area->load |= SOCLE_LOAD_WINDOW;
 	}
 	vmm_unlock(vmm);
 }

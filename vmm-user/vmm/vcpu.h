@@ -48,6 +48,7 @@ struct vcpu {
 	struct vcpu_state *state;
 	pthread_t thread;
 	bool has_thread;
+	bool window; /* the guest can take an interrupt: the last exit said so. Its thread's */
 	uint64_t exits[SOCLE_EXIT_COUNT]; /* its thread's */
 };
 
@@ -123,6 +124,10 @@ void apic_send(struct vmm *vmm, const struct apic_message *message);
 void apic_command(struct vcpu *vcpu, uint64_t icr);
 /* True if a posted or requested interrupt is above the processor priority. Its own thread only. */
 bool apic_has_interrupt(const struct vcpu *vcpu);
+/* WRMSR of LVT LINT0 in x2APIC mode. False: the access faults. */
+bool apic_write_lint0(struct vcpu *vcpu, uint64_t value);
+/* The task priority register. Its own thread only. */
+void apic_set_priority(struct vcpu *vcpu, uint8_t priority);
 /* True if LVT LINT0 takes the PIC's output as ExtINT, or the local APIC is off. */
 bool apic_takes_extint(const struct vcpu *vcpu);
 

@@ -108,6 +108,28 @@ static void exit_wake(struct vcpu *vcpu)
 			vcpu_notify(&vcpu->vmm->vcpu[i]);
 }
 
+static void exit_window(struct vcpu *vcpu)
+{
+	vcpu->window = true;
+}
+
+/* AMD-V where it does not tell the register of a MOV to CR8. */
+static void exit_cr_access(struct vcpu *vcpu)
+{
+	uint64_t value;
+
+	switch (insn_write_cr8(vcpu->vmm, vcpu->area, &value)) {
+	case INSN_DONE:
+		apic_set_priority(vcpu, (uint8_t)(value << 4));
+		break;
+	case INSN_FAULT:
+		break;
+	case INSN_UNSUPPORTED:
+		unsupported(vcpu);
+		break;
+	}
+}
+
 static void exit_nothing(struct vcpu *vcpu)
 {
 	(void)vcpu;
@@ -130,6 +152,7 @@ static void exit_entry_failure(struct vcpu *vcpu)
 }
 
 static exit_handler *const handlers[SOCLE_EXIT_COUNT] = {
+	[SOCLE_EXIT_CR_ACCESS] = exit_cr_access,
 	[SOCLE_EXIT_IO] = exit_io,
 	[SOCLE_EXIT_SECOND_LEVEL] = exit_second_level,
 	[SOCLE_EXIT_HLT] = exit_hlt,
@@ -139,7 +162,7 @@ static exit_handler *const handlers[SOCLE_EXIT_COUNT] = {
 	[SOCLE_EXIT_IPI] = exit_ipi,
 	[SOCLE_EXIT_WAKE] = exit_wake,
 	[SOCLE_EXIT_INTERRUPT] = exit_nothing,
-	[SOCLE_EXIT_INTERRUPT_WINDOW] = exit_nothing,
+	[SOCLE_EXIT_INTERRUPT_WINDOW] = exit_window,
 	[SOCLE_EXIT_SHUTDOWN] = exit_shutdown,
 	[SOCLE_EXIT_ENTRY_FAILURE] = exit_entry_failure,
 };

@@ -39,6 +39,8 @@ void svm_guest_leave(struct vcpu *vcpu);
 void svm_guest_save_system(struct vcpu *vcpu);
 bool svm_guest_event(struct vcpu *vcpu, uint64_t event);
 bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector);
+void svm_priority_load(struct vcpu *vcpu, uint32_t tpr);
+void svm_priority_close(struct vmcb *vmcb);
 
 /* svm_msr_read() and svm_msr_write() for guests. */
 bool svm_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);

@@ -9,6 +9,7 @@
 #include "hv/string.h"
 
 #define ASID_GUESTS	 2
+#define CPUID_SVM	 0x8000000a
 #define CODE_RESET	 0x009b /* attributes after a reset: present, accessed, execute/read */
 #define DATA_RESET	 0x0093
 #define LDT_RESET	 0x0082
@@ -48,6 +49,9 @@ bool svm_guest_init(struct vcpu *vcpu, const struct ept *memory)
 	uint32_t mxcsr = MXCSR_RESET;
 
 	vmcb->intercept_dr = INTERCEPT_DR_ALL;
+	/* Which register a MOV to CR8 reads, an early processor leaves to its VMM to find out. */
+	if (!(cpuid(CPUID_SVM, 0).edx & SVM_FEATURE_DECODE_ASSISTS))
+		vmcb->intercept_cr = INTERCEPT_CR8_WRITE;
 	/*
 	 * A guest that has #AC or #DB raised in their own delivery would be in it for ever, deaf to
 	 * interrupts: each round exits. A machine check is the machine's.
@@ -135,6 +139,10 @@ static void load_system(struct vcpu *vcpu)
 	vmcb->sysenter_eip = s->sysenter_eip;
 	vmcb->tsc_offset = vcpu->tsc_offset = s->tsc_offset;
 	vmcb->interrupt_shadow = s->interrupt_shadow & 1;
+	vcpu->nmi_pending = (s->nmi_blocked & 2) != 0;
+	vmcb->intercept3 &= ~INTERCEPT_IRET;
+	if (s->nmi_blocked & 1) /* it ends with the IRET: see deliver_nmi() */
+		vmcb->intercept3 |= INTERCEPT_IRET;
 	vmcb->clean = 0;
 	vmcb->tlb_control = TLB_CONTROL_FLUSH;
 }
@@ -176,6 +184,7 @@ void svm_guest_save_system(struct vcpu *vcpu)
 	s->sysenter_esp = vmcb->sysenter_esp;
 	s->sysenter_eip = vmcb->sysenter_eip;
 	s->interrupt_shadow = vmcb->interrupt_shadow & 1;
+	s->nmi_blocked = (vmcb->intercept3 & INTERCEPT_IRET ? 1 : 0) | (vcpu->nmi_pending ? 2 : 0);
 }
 
 void svm_guest_load(struct vcpu *vcpu, uint64_t load)
@@ -220,13 +229,17 @@ void svm_guest_leave(struct vcpu *vcpu)
 	area->rflags = vmcb->rflags;
 	/*
 	 * An event whose delivery was cut short is raised again. (QEMU 7.2 says "exception" of an
-	 * interrupt, whose vector gives it away.)
+	 * interrupt, whose vector gives it away.) A software interrupt is not: RIP is at its
+	 * instruction, which runs again.
 	 */
 	if (__builtin_expect((event & EVENT_VALID) != 0, false)) {
 		if ((event & EVENT_TYPE) == EVENT_EXCEPTION &&
 		    (event & EVENT_VECTOR) >= FIRST_INTERRUPT)
 			event &= ~EVENT_TYPE;
-		area->event = event;
+		if ((event & EVENT_TYPE) == EVENT_NMI) /* it did not begin: none is blocked */
+			vmcb->intercept3 &= ~INTERCEPT_IRET;
+		if ((event & EVENT_TYPE) != EVENT_SOFTWARE)
+			area->event = event;
 	}
 }
 
@@ -238,18 +251,26 @@ bool svm_guest_event(struct vcpu *vcpu, uint64_t event)
 		return false;
 	if (type != EVENT_EXCEPTION && type != EVENT_NMI && type != 0)
 		return false;
+	if (type == EVENT_NMI) {
+		vcpu->nmi_pending = true;
+		return true;
+	}
 	vmcb_of(vcpu)->eventinj = event & (EVENT_VALID | EVENT_VECTOR | EVENT_TYPE |
 					   EVENT_ERROR_CODE | EVENT_ERROR_BITS);
 	return true;
 }
 
-/* V_IRQ serves as the window: it makes the guest exit as soon as it could take any interrupt. */
+/*
+ * V_IRQ serves as the window: it makes the guest exit as soon as it could take any interrupt. An
+ * NMI that can be delivered goes first, for it would take the interrupt's place in the VMCB.
+ */
 bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
+	bool nmi = vcpu->nmi_pending && !(vmcb->intercept3 & INTERCEPT_IRET);
 
-	if ((vmcb->rflags & RFLAGS_IF) && !(vmcb->interrupt_shadow & 1) &&
-	    !(vmcb->eventinj & EVENT_VALID)) {
+	if (vector != 0 && (vmcb->rflags & RFLAGS_IF) && !(vmcb->interrupt_shadow & 1) &&
+	    !(vmcb->eventinj & EVENT_VALID) && !nmi) {
 		vmcb->eventinj = EVENT_VALID | vector;
 		return true;
 	}
@@ -257,6 +278,32 @@ bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
 	vmcb->intercept3 |= INTERCEPT_VINTR;
 	vmcb->clean &= ~(CLEAN_INTERCEPT | CLEAN_TPR);
 	return false;
+}
+
+/*
+ * Gives the guest a task priority, and sees that it exits when it lowers it so far that what waits
+ * for that may come. Where MOV to CR8 exits there is no need (and QEMU 7.2 aborts at one while
+ * V_IRQ is set).
+ */
+void svm_priority_load(struct vcpu *vcpu, uint32_t tpr)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	vmcb->v_intr = (vmcb->v_intr & ~V_TPR) | tpr;
+	vmcb->clean &= ~CLEAN_TPR;
+	if (vcpu->waiting == 0 || (vmcb->v_intr & V_IRQ) || vmcb->intercept_cr != 0)
+		return;
+	vmcb->v_intr |= V_IRQ | V_INTR_PRIO(vcpu->waiting >> 4);
+	vmcb->intercept3 |= INTERCEPT_VINTR;
+	vmcb->clean &= ~CLEAN_INTERCEPT;
+}
+
+/* A VINTR exit: nothing is asked for any more. */
+void svm_priority_close(struct vmcb *vmcb)
+{
+	vmcb->v_intr &= ~(V_IRQ | V_IGN_TPR | V_INTR_PRIO(0xf));
+	vmcb->intercept3 &= ~INTERCEPT_VINTR;
+	vmcb->clean &= ~(CLEAN_INTERCEPT | CLEAN_TPR);
 }
 
 bool svm_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)

@@ -96,14 +96,15 @@ static void fetch_nmi(struct vcpu *vcpu)
 /*
  * Delivers an NMI, and asks for an exit at its IRET: until then a second one waits. (It then
  * arrives just before the IRET and not after it.) A fault that was to be raised gives way: its
- * instruction runs again when the NMI has been handled. Only a single step's trap would be lost,
- * and goes first.
+ * instruction runs again when the NMI has been handled. A single step's trap or an interrupt would
+ * be lost, and goes first.
  */
 static void deliver_nmi(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
-	if ((vmcb->intercept3 & INTERCEPT_IRET) || vmcb->eventinj == EVENT_SINGLE_STEP)
+	if ((vmcb->intercept3 & INTERCEPT_IRET) || vmcb->eventinj == EVENT_SINGLE_STEP ||
+	    ((vmcb->eventinj & EVENT_VALID) && (vmcb->eventinj & EVENT_TYPE) != EVENT_EXCEPTION))
 		return;
 	vcpu->nmi_pending = false;
 	vmcb->eventinj = EVENT_VALID | EVENT_NMI | VECTOR_NMI;
@@ -168,9 +169,13 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	case VMEXIT_NPF:
 		return decode_violation(vcpu);
 	case VMEXIT_READ_DR0 ... VMEXIT_WRITE_DR15: /* the access is made again, to its own */
+		exit->undone = false;
 		guest_debug_begin(vcpu);
 		vmcb->intercept_dr = 0;
 		vmcb->clean &= ~CLEAN_INTERCEPT;
+		return SOCLE_EXIT_CR_ACCESS;
+	case VMEXIT_WRITE_CR8:
+		exit->undone = true;
 		return SOCLE_EXIT_CR_ACCESS;
 	case VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION + 31:
 		return decode_exception(vcpu);
@@ -178,9 +183,7 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	case VMEXIT_SMI:
 		return SOCLE_EXIT_INTERRUPT;
 	case VMEXIT_VINTR:
-		vmcb->v_intr &= ~V_IRQ;
-		vmcb->intercept3 &= ~INTERCEPT_VINTR;
-		vmcb->clean &= ~(CLEAN_INTERCEPT | CLEAN_TPR);
+		svm_priority_close(vmcb);
 		return SOCLE_EXIT_INTERRUPT_WINDOW;
 	case VMEXIT_NMI:
 		fetch_nmi(vcpu);
@@ -274,6 +277,24 @@ static inline void world_switch(struct vcpu *vcpu)
 			   "r14", "r15", "cc", "memory");
 }
 
+/* A guest's CR8 is the VMCB's V_TPR, and the task priority of its local APIC. */
+static inline void priority_enter(struct vcpu *vcpu)
+{
+	uint32_t tpr = *(volatile uint32_t *)&vcpu->area->apic[4 * APIC_TPR] >> 4 & 0xf;
+
+	if (__builtin_expect(tpr != (vmcb_of(vcpu)->v_intr & V_TPR) || vcpu->waiting != 0, false))
+		svm_priority_load(vcpu, tpr);
+}
+
+static inline void priority_exit(struct vcpu *vcpu)
+{
+	volatile uint32_t *tpr = &vcpu->area->apic[4 * APIC_TPR];
+	uint32_t now = vmcb_of(vcpu)->v_intr & V_TPR;
+
+	if (__builtin_expect((*tpr >> 4 & 0xf) != now, false))
+		*tpr = now << 4;
+}
+
 _Noreturn void svm_cpu_run(struct cpu *cpu)
 {
 	uint64_t left = rdtsc();
@@ -288,6 +309,8 @@ _Noreturn void svm_cpu_run(struct cpu *cpu)
 
 		if (__builtin_expect(vcpu->nmi_pending, false))
 			deliver_nmi(vcpu);
+		if (vcpu->domain != NULL)
+			priority_enter(vcpu);
 		vmcb->rax = vcpu->regs->rax;
 		cpu->hypervisor_cycles += rdtsc() - left;
 		world_switch(vcpu);
@@ -295,6 +318,8 @@ _Noreturn void svm_cpu_run(struct cpu *cpu)
 		vcpu = cpu->current;
 		vmcb = vmcb_of(vcpu);
 		vcpu->regs->rax = vmcb->rax;
+		if (vcpu->domain != NULL)
+			priority_exit(vcpu);
 		vmcb->tlb_control = TLB_CONTROL_NONE;
 		vmcb->clean = CLEAN_ALL;
 		reason = decode_exit(vcpu);

@@ -39,13 +39,17 @@
 #define INTERCEPT_MWAIT	  (3u << 11)
 #define INTERCEPT_XSETBV  (1u << 13)
 
+#define INTERCEPT_CR8_WRITE (1u << 24) /* intercept_cr */
+
 #define TLB_CONTROL_NONE  0
 #define TLB_CONTROL_FLUSH 1 /* all entries of all ASIDs */
 
 #define NP_ENABLE (1ull << 0)
 
 /* v_intr */
+#define V_TPR	       0xfull
 #define V_IRQ	       (1ull << 8)
+#define V_INTR_PRIO(p) ((uint64_t)(p) << 16)
 #define V_IGN_TPR      (1ull << 20)
 #define V_INTR_MASKING (1ull << 24)
 
@@ -55,6 +59,7 @@
 #define EVENT_TYPE	 (7ull << 8)
 #define EVENT_NMI	 (2ull << 8)
 #define EVENT_EXCEPTION	 (3ull << 8)
+#define EVENT_SOFTWARE	 (4ull << 8)
 
 /* VMCB clean bits (section 15.15.3): set, the processor may use what it has cached. */
 #define CLEAN_ALL	0x00000fffu
@@ -64,6 +69,7 @@
 #define CLEAN_CR_EFER	(1u << 5)
 #define CLEAN_DR	(1u << 6)
 
+#define VMEXIT_WRITE_CR8   0x018
 #define VMEXIT_READ_DR0	   0x020
 #define VMEXIT_WRITE_DR15  0x03f
 #define VMEXIT_EXCEPTION   0x040 /* + vector */
@@ -204,9 +210,10 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "vmcb");
 #define VM_CR_SVMDIS (1ull << 4)
 
 /* CPUID leaf 0x8000000a. */
-#define SVM_FEATURE_NP	       (1u << 0)
-#define SVM_FEATURE_NRIP_SAVE  (1u << 3)
-#define SVM_FEATURE_FLUSH_ASID (1u << 6)
-#define SVM_FEATURE_AVIC       (1u << 13)
+#define SVM_FEATURE_NP		   (1u << 0)
+#define SVM_FEATURE_NRIP_SAVE	   (1u << 3)
+#define SVM_FEATURE_FLUSH_ASID	   (1u << 6)
+#define SVM_FEATURE_DECODE_ASSISTS (1u << 7)
+#define SVM_FEATURE_AVIC	   (1u << 13)
 
 #endif

@@ -508,7 +508,7 @@ bool vmx_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
 	uint64_t shadow = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
 
 	(void)vcpu;
-	if ((vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF) &&
+	if (vector != 0 && (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF) &&
 	    !(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & shadow) &&
 	    !(vmcs_read(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID)) {
 		vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO,
