@@ -92,6 +92,7 @@ enum memory_type {
 #define BOOT_SELECTOR_DATA 0x18
 
 #define DR6_BREAKPOINTS 0xfull
+#define DR7_GD		(1ull << 13)
 #define DR6_BS		(1ull << 14)
 
 /* Error codes that name a descriptor (SDM volume 3, section 6.13). */

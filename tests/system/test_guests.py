@@ -41,10 +41,10 @@ def declare(name, **options):
 for guest in ("cpuid", "msr", "modes", "exceptions"):
     declare(guest)
 for guest in ("strings", "pci", "code", "ipi"):
-    declare(guest, backends=("svm",))
+    declare(guest)
 
 
-@system_test(backends=("svm",), smp=2)
+@system_test(smp=2)
 def a_triple_fault_ends_the_domain(machine):
     status, output = create(machine, "triple")
     assert status == 1 and "triple fault at" in output, output

@@ -113,7 +113,7 @@ static const struct {
 		{SVR, 0x1ff},
 		{LVT_TIMER, 0x700ff},
 		{LVT_TIMER + 1, 0x1f7ff},
-		{LVT_TIMER + 3, 0x1f7ff},
+		{LVT_TIMER + 4, 0x1f7ff}, /* + 3, LINT0, is the VMM's */
 		{LVT_ERROR, 0x1f7ff},
 		{TDCR, 0xb}};
 

@@ -334,8 +334,11 @@ static void raise_again(struct vcpu *vcpu)
 	/* An exit leaves DR6 as it was (SDM volume 3, section 28.1). ICEBP changes nothing in it.
 	 */
 	if ((info & INTERRUPTION_VECTOR) == VECTOR_DB &&
-	    (info & INTERRUPTION_TYPE) == INTERRUPTION_EXCEPTION)
+	    (info & INTERRUPTION_TYPE) == INTERRUPTION_EXCEPTION) {
 		write_dr6((read_dr6() & ~DR6_BREAKPOINTS) | vmcs_read(VMCS_EXIT_QUALIFICATION));
+		/* Nor does it let the handler at the debug registers. */
+		vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
+	}
 	vmcs_write(VMCS_ENTRY_ERROR_CODE, vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR));
 	if ((info & INTERRUPTION_TYPE) >= INTERRUPTION_SOFTWARE)
 		vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
