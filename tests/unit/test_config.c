@@ -119,6 +119,8 @@ static const struct bad bad[] = {
 	{"= 5", "expected a key, found '='"},
 	{"\x01", "expected a key, found the byte 0x01"},
 	{"a + 5", "expected '=' behind '+', found ' '"},
+	{"kernel = '/boot/\xe4'", "f.cfg:1: kernel: expected text in UTF-8"},
+	{"disk = ['a', ['\xff']]", "disk: expected text in UTF-8"},
 };
 
 START_TEST(refuses)

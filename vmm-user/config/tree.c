@@ -115,12 +115,34 @@ static bool add(struct config_tree *tree, struct config_place place, const char 
 	return true;
 }
 
+/* Another encoding could not be sent on: JSON has only this one. */
+static bool is_utf8(const struct config_value *value)
+{
+	json_t *string;
+
+	if (value->type == CONFIG_STRING) {
+		string = json_string(value->text);
+		json_decref(string);
+		return string != NULL;
+	}
+	for (size_t i = 0; value->type == CONFIG_LIST && i < value->items; i++)
+		if (!is_utf8(&value->item[i]))
+			return false;
+	return true;
+}
+
 bool config_set(struct config_tree *tree, struct config_reporter *reporter,
 		struct config_place place, const char *key, struct config_value *value, bool append)
 {
 	struct config_entry *entry = find(tree, key);
 	bool done = true;
 
+	if (!is_utf8(value)) {
+		config_error(reporter, place, "%s: expected text in UTF-8, found another encoding",
+			     key);
+		config_value_free(value);
+		return false;
+	}
 	if (entry == NULL) {
 		done = add(tree, place, key, value);
 	} else if (append && (entry->value.type != value->type || value->type == CONFIG_NUMBER)) {
