@@ -42,9 +42,12 @@ def main(arguments):
     checks = [path for path in programs.checks(slow=not options.quick)
               if chosen(programs.check_name(path))]
     units = [name for name in programs.unit_tests() if chosen(programs.unit_name(name))]
+    fuzzers = [name for name in programs.fuzzers()
+               if not options.quick and chosen(programs.fuzz_name(name))]
     if options.list:
         names = [programs.check_name(path) for path in checks]
         names += [programs.unit_name(name) for name in units]
+        names += [programs.fuzz_name(name) for name in fuzzers]
         print("\n".join(names + [case.name for case in cases]))
         return 0
 
@@ -55,6 +58,7 @@ def main(arguments):
         programs.check(path, report)
     for name in units:
         programs.unit_test(name, report)
+    programs.fuzz_all(fuzzers, report)
     lanes = [lane.Lane([case for case in cases if case.backend == backend], report)
              for backend in BACKENDS]
     threads = [threading.Thread(target=each.run) for each in lanes]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Tests that are programs of this machine: static checks (tests/check) and unit tests (ctest)."""
+"""Tests that are programs of this machine: static checks (tests/check), unit tests (ctest), fuzzers."""
 
 import glob
+import concurrent.futures
 import json
 import os
 import re
@@ -12,6 +13,9 @@ from .declare import ROOT
 from .report import FAILED, PASSED, SKIPPED
 
 UNIT_BUILD = os.path.join(ROOT, "build", "tests")
+FUZZ_RUN = os.path.join(ROOT, "tests", "fuzz", "run")
+FUZZ_SECONDS = 20
+FUZZ_AT_ONCE = 2
 STATUS_SKIP = 77
 TIMEOUT = 600  # seconds for one program
 
@@ -79,3 +83,41 @@ def unit_test(name, report):
     wrong = [line for line in lines if re.search(r":[FE]:", line)] or lines[-40:]
     report.result(FAILED, unit_name(name), seconds, "\n".join(wrong) + f"\nwhole output: {log}")
     report.add(passed=total - bad, failed=max(bad - 1, 0))
+
+
+def fuzz_name(name):
+    return "fuzz." + name
+
+
+def fuzzers():
+    """The names of the fuzzers."""
+    output = subprocess.run((FUZZ_RUN,), stdout=subprocess.PIPE, check=True).stdout
+    return sorted(output.decode().split())
+
+
+def fuzz_all(names, report):
+    """Builds the fuzzers and runs them, two at a time."""
+    if not names:
+        return
+    begun = time.monotonic()
+    status, output = _execute((FUZZ_RUN, "--build"), ROOT)
+    if status:
+        report.result(FAILED, "fuzz", time.monotonic() - begun, output)
+        return
+    with concurrent.futures.ThreadPoolExecutor(FUZZ_AT_ONCE) as pool:
+        list(pool.map(lambda name: _fuzz(name, report), names))
+
+
+def _fuzz(name, report):
+    begun = time.monotonic()
+    status, output = _execute((FUZZ_RUN, name, str(FUZZ_SECONDS)), ROOT)
+    log = report.keep(fuzz_name(name), output.encode())
+    seconds = time.monotonic() - begun
+    units = re.search(r"^Done (\d+) runs", output, re.M)
+    if status == 0 and units:
+        report.result(PASSED, fuzz_name(name), seconds, f"{units[1]} inputs")
+        return
+    lines = [line for line in output.split("\n")
+             if re.search(r"ERROR|SUMMARY|Test unit|runtime error|^\s+#\d+ .*/tests?/|Assert", line)]
+    report.result(FAILED, fuzz_name(name), seconds,
+                  "\n".join(lines[:30] or output.split("\n")[-20:]) + f"\nwhole output: {log}")

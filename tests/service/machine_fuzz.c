@@ -285,6 +285,24 @@ static void scribble(const struct slot *slot)
 				word(test_random(&self->random));
 }
 
+static void pin(uint64_t cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* Threads wander, but for one on each CPU: while that works, it notices what happens on others. */
+static void move(void)
+{
+	uint64_t cpus = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+
+	if ((uint64_t)(self - workers) >= cpus)
+		pin(any(cpus));
+}
+
 static void step(void)
 {
 	struct slot *slot = &slots[any(SLOTS)];
@@ -315,17 +333,14 @@ static void step(void)
 		self->doing = "destroy";
 		socle_domain_destroy(&root, (uint32_t)(1 + any(2 * SLOTS)));
 	} else {
-		cpu_set_t set;
-
-		CPU_ZERO(&set);
-		CPU_SET(any((uint64_t)sysconf(_SC_NPROCESSORS_ONLN)), &set);
-		sched_setaffinity(0, sizeof(set), &set);
+		move();
 	}
 }
 
 static void *work(void *argument)
 {
 	self = argument;
+	pin((uint64_t)(self - workers) % (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
 	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
 		step();
 		__atomic_fetch_add(&self->steps, 1, __ATOMIC_RELAXED);
