@@ -15,7 +15,6 @@ struct cpu {
 	uint32_t index;
 	uint32_t apic_id;
 	bool nmi_pending;      /* an NMI of the machine came while the hypervisor ran */
-	bool nmi_resent;       /* another of ours may come, behind one that was waited for too long */
 	bool nmi_expected;     /* one of ours is under way to this CPU: shootdown.c */
 	uint32_t nmis_arrived; /* VT-x: while the hypervisor ran, and not answered yet */
 	uint64_t all_xcr0;     /* all components that this CPU has; guests' state is kept for all */

@@ -11,7 +11,6 @@
 #define ICR_PENDING   (1u << 12)
 #define ICR_NMI	      0x4400u /* NMI, level assert, physical destination */
 #define SEND_POLLS    100000
-#define RESEND_TICKS  (1ull << 33) /* seconds: longer than a CPU is ever away */
 
 static uint64_t generation; /* of translations: older ones are to be thrown away */
 
@@ -50,24 +49,6 @@ static void call(struct cpu *cpu)
 		send_nmi(cpu->apic_id);
 }
 
-/*
- * An NMI should not be lost, and QEMU 7.2 loses one now and then: a CPU that does not answer for
- * seconds is asked again. The second is one of ours even if the first comes too.
- */
-static void wait_flushed(struct cpu *cpu, uint64_t wanted)
-{
-	uint64_t asked = rdtsc();
-
-	while (__atomic_load_n(&cpu->flushed, __ATOMIC_ACQUIRE) < wanted) {
-		cpu_pause();
-		if (rdtsc() - asked < RESEND_TICKS)
-			continue;
-		asked = rdtsc();
-		__atomic_store_n(&cpu->nmi_resent, true, __ATOMIC_RELEASE);
-		send_nmi(cpu->apic_id);
-	}
-}
-
 static bool flush_if_asked(struct cpu *cpu)
 {
 	uint64_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
@@ -90,7 +71,8 @@ void shootdown(void)
 		if (cpus_get(i) != self)
 			call(cpus_get(i));
 	for (uint32_t i = 0; i < cpus_online(); i++)
-		wait_flushed(cpus_get(i), wanted);
+		while (__atomic_load_n(&cpus_get(i)->flushed, __ATOMIC_ACQUIRE) < wanted)
+			cpu_pause();
 }
 
 void shootdown_kick(struct cpu *cpu)
@@ -104,8 +86,6 @@ bool shootdown_answer(struct cpu *cpu)
 	/* First: what is asked for from here on comes with an NMI of its own. */
 	bool ours = __atomic_exchange_n(&cpu->nmi_expected, false, __ATOMIC_SEQ_CST);
 
-	if (!ours && __atomic_load_n(&cpu->nmi_resent, __ATOMIC_ACQUIRE))
-		ours = __atomic_exchange_n(&cpu->nmi_resent, false, __ATOMIC_SEQ_CST);
 	flush_if_asked(cpu);
 	return ours;
 }

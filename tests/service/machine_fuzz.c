@@ -356,10 +356,7 @@ static uint64_t seconds(void)
 	return (uint64_t)now.tv_sec;
 }
 
-/*
- * A VMM's own timer. It also ends guests that QEMU 7.2 does not leave: that changes the word of
- * pending interrupts without a lock at each exit, and now and then loses one of another thread's.
- */
+/* A VMM's own timer: no guest runs for long without being asked to leave. */
 static void kick_all(void)
 {
 	for (int i = 0; i < SLOTS; i++) {
