@@ -173,14 +173,30 @@ static bool same(const struct things *a, const struct things *b)
 	       a->domains == b->domains;
 }
 
+/* What takes the longest to count is counted when the rest is as it was. */
+static bool is_settled(const struct things *before, struct things *things)
+{
+	struct socle_info_memory memory;
+	pid_t pid;
+
+	if (socle_info_memory(&root, &memory) != SOCLE_OK)
+		test_fail("no information about memory");
+	if (memory.pool_free_bytes != before->pool_free ||
+	    processes(VMM, &pid) + processes("socled", &pid) != before->processes)
+		return false;
+	*things = count();
+	return same(things, before);
+}
+
 /* Waits until everything is as it was. */
 static void settle(const struct things *before, const char *when, uint64_t cycle)
 {
 	uint64_t deadline = now() + DEADLINE_NS;
-	struct things things = count();
+	struct things things;
 
-	while (!same(&things, before)) {
-		if (now() > deadline)
+	while (!is_settled(before, &things)) {
+		if (now() > deadline) {
+			things = count();
 			test_fail(
 				"after %s in cycle %llu: free %llu (was %llu), processes %u (%u), "
 				"dax devices %u (%u), groups %u (%u), open files %u (%u), domains "
@@ -191,8 +207,8 @@ static void settle(const struct things *before, const char *when, uint64_t cycle
 				before->processes, things.devices, before->devices, things.groups,
 				before->groups, things.files, before->files, things.domains,
 				before->domains);
-		usleep(2000);
-		things = count();
+		}
+		usleep(5000);
 	}
 }
 
