@@ -60,6 +60,7 @@ static void check_memory(void)
 {
 	int fd = (int)number(config, "memory_fd");
 	size_t total = 0, i;
+	unsigned more;
 	json_t *run;
 
 	json_array_foreach(json_object_get(config, "memory"), i, run)
@@ -83,7 +84,10 @@ static void check_memory(void)
 		munmap(memory, bytes);
 		total += bytes;
 	}
-	if (total != (size_t)(number(config, "memory_mib") + 2 * VMM_CONTROL_FRAMES) << 20) {
+	more = vmm_control_frames((unsigned)number(config, "vcpus"),
+				  (unsigned)(json_array_size(json_object_get(config, "disks")) +
+					     json_array_size(json_object_get(config, "nets"))));
+	if (total != (size_t)(number(config, "memory_mib") + 2 * more) << 20) {
 		fprintf(stderr, "memory of %zu bytes\n", total);
 		exit(5);
 	}

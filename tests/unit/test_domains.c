@@ -200,7 +200,7 @@ START_TEST(bad_configurations)
 	run("create -n %s --json memory=8");
 	expect(output, "\"memory\": 8");
 	ck_assert_int_eq(line("create %s memory=4096"), STATUS_FAILED);
-	expect(error, "not enough memory: expected 4098 MiB in the pool, found");
+	expect(error, "not enough memory: expected 4096 MiB in the pool, found");
 	run("list");
 	ck_assert_ptr_null(strstr(output, "deb"));
 }

@@ -61,8 +61,8 @@ START_TEST(lives)
 
 	rig_do(DOMAIN("a", "dirty"));
 	expect_alive("a");
-	ck_assert_uint_eq(rig.pool.frames.free, RIG_FRAMES - 4);
-	ck_assert_uint_eq(fake_frames_free(), FAKE_FRAMES - 4);
+	ck_assert_uint_eq(rig.pool.frames.free, RIG_FRAMES - 3);
+	ck_assert_uint_eq(fake_frames_free(), FAKE_FRAMES - 3);
 	entry = rig_entry("1");
 	expect_string(entry, "name", "a");
 	ck_assert_int_eq(json_integer_value(json_object_get(entry, "memory_mib")), 4);
@@ -117,7 +117,7 @@ START_TEST(preserves)
 
 	rig_do(CREATE(rig_config("a", "crash", "on_crash", "preserve")));
 	rig_until("a", "crashed");
-	ck_assert_uint_eq(rig.pool.frames.free, RIG_FRAMES - 4);
+	ck_assert_uint_eq(rig.pool.frames.free, RIG_FRAMES - 3);
 	rig_refuse("does not run", VERB("pause", "a"));
 	reply = rig_ask(true, VERB("wait", "a"));
 	expect_string(reply, "end", "crash");
@@ -242,17 +242,17 @@ START_TEST(memory_in_pieces)
 	json_t *config = rig_config("big", "dirty", NULL, NULL);
 	char name[2] = "a";
 
-	/* Frames 0-2, 3-5, ... and then every other domain goes. */
+	/* Frames 0-1, 2-3, ... and then every other domain goes. */
 	for (; name[0] < 'i'; name[0]++)
 		rig_do(DOMAIN(name, ""));
 	for (name[0] = 'a'; name[0] < 'i'; name[0] = (char)(name[0] + 2))
 		rig_do(VERB("destroy", name));
-	json_object_set_new(config, "memory", json_integer(2 * 24));
+	json_object_set_new(config, "memory", json_integer(2 * 28));
 	rig_do(CREATE(config));
 	ck_assert_uint_gt(daemon_find(&rig, "big")->part.runs, 1);
 	config = rig_config("more", "", NULL, NULL);
 	json_object_set_new(config, "memory", json_integer(2 * RIG_FRAMES));
-	rig_refuse("not enough memory: expected 98 MiB in the pool, found", CREATE(config));
+	rig_refuse("not enough memory: expected 96 MiB in the pool, found", CREATE(config));
 }
 END_TEST
 

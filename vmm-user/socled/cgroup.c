@@ -114,11 +114,6 @@ bool cgroup_create(const char *root, const char *name, const struct domain_confi
 	return false;
 }
 
-bool cgroup_enter(const char *path)
-{
-	return write_file(path, "cgroup.procs", "0");
-}
-
 bool cgroup_remove(const char *path)
 {
 	if (rmdir(path) == 0 || errno == ENOENT)

@@ -21,9 +21,6 @@ bool cgroup_open(const char *root);
 bool cgroup_create(const char *root, const char *name, const struct domain_config *config,
 		   char path[CGROUP_PATH_MAX]);
 
-/* Moves the calling process into it. */
-bool cgroup_enter(const char *path);
-
 /* Kills what is in it and takes it away. False: it is not empty yet. */
 bool cgroup_remove(const char *path);
 

@@ -69,10 +69,11 @@ static bool take_metas(struct domain *domain, char error[DOMAIN_REASON_BYTES])
 static bool take_memory(struct domain *domain, char error[DOMAIN_REASON_BYTES])
 {
 	struct daemon *daemon = domain->daemon;
+	const struct domain_config *config = &domain->config;
+	unsigned int more = vmm_control_frames(config->vcpus, config->disks + config->nets);
 	char why[POOL_ERROR_BYTES];
 
-	if (!pool_take(&daemon->pool, domain->config.memory_mib / 2 + VMM_CONTROL_FRAMES,
-		       &domain->part, why))
+	if (!pool_take(&daemon->pool, config->memory_mib / 2 + more, &domain->part, why))
 		return fail(error, "%s", why);
 	for (unsigned int i = 0; i < domain->part.runs; i++) {
 		const struct pool_run *run = &domain->part.run[i];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <dirent.h>
+#include <emmintrin.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,7 +15,8 @@
 #include "dax.h"
 #include "pool.h"
 
-#define FRAME SOCLE_FRAME_BYTES
+#define FRAME	      SOCLE_FRAME_BYTES
+#define GRACE_PERIODS "/sys/kernel/rcu_expedited"
 
 static bool __attribute__((format(printf, 2, 3)))
 fail(char error[POOL_ERROR_BYTES], const char *format, ...)
@@ -30,6 +32,50 @@ fail(char error[POOL_ERROR_BYTES], const char *format, ...)
 uint64_t pool_address(const struct pool *pool, uint32_t frame)
 {
 	return pool->base + (uint64_t)frame * FRAME;
+}
+
+/*
+ * Has the kernel interrupt processors to end its grace periods, where else it waits until they come
+ * by, several times for a device and for some ticks of the clock each. True: calm() is to undo it.
+ * If the kernel cannot be told, all takes longer.
+ */
+static bool hurry(void)
+{
+	int fd = open(GRACE_PERIODS, O_RDWR | O_CLOEXEC);
+	char now = '1';
+	bool told = fd >= 0 && read(fd, &now, 1) == 1 && now == '0' && pwrite(fd, "1", 1, 0) == 1;
+
+	if (fd >= 0)
+		close(fd);
+	return told;
+}
+
+static void calm(bool hurried)
+{
+	int saved = errno, fd = hurried ? open(GRACE_PERIODS, O_WRONLY | O_CLOEXEC) : -1;
+
+	if (fd >= 0 && (write(fd, "0", 1) != 1 || close(fd) != 0))
+		fprintf(stderr, "socled: %s stays 1: %s\n", GRACE_PERIODS, strerror(errno));
+	errno = saved;
+}
+
+static bool make_part(const struct pool *pool, const struct dax_range *range, unsigned int ranges,
+		      char *device, size_t size)
+{
+	bool hurried = hurry();
+	bool made = dax_create(pool->dax, pool->region, range, ranges, device, size);
+
+	calm(hurried);
+	return made;
+}
+
+static bool delete_part(const struct pool *pool, const char *device)
+{
+	bool hurried = hurry();
+	bool gone = dax_empty(pool->dax, device) && dax_delete(pool->region, device);
+
+	calm(hurried);
+	return gone;
 }
 
 /*
@@ -51,8 +97,7 @@ static void delete_parts(struct pool *pool)
 		    !dax_region(pool->dax, device, region, sizeof(region)) ||
 		    strcmp(region, pool->region) != 0)
 			continue;
-		dax_empty(pool->dax, device);
-		dax_delete(pool->region, device);
+		delete_part(pool, device);
 	}
 	free(names);
 }
@@ -67,9 +112,9 @@ static bool partition(struct pool *pool)
 		return false;
 	delete_parts(pool);
 	if (!dax_empty(pool->dax, pool->first) ||
-	    !dax_create(pool->dax, pool->region, &range, 1, device, sizeof(device)))
+	    !make_part(pool, &range, 1, device, sizeof(device)))
 		return false;
-	return dax_empty(pool->dax, device) && dax_delete(pool->region, device);
+	return delete_part(pool, device);
 }
 
 /* Makes the first device whole again, at the end or after a partition that did not work. */
@@ -196,8 +241,7 @@ static bool make_device(struct pool *pool, struct pool_part *part, char error[PO
 		snprintf(part->path, sizeof(part->path), "%s", pool->whole);
 		return true;
 	}
-	if (!dax_create(pool->dax, pool->region, range, part->runs, part->device,
-			sizeof(part->device))) {
+	if (!make_part(pool, range, part->runs, part->device, sizeof(part->device))) {
 		part->device[0] = 0;
 		return fail(error, "cannot make a dax device of %" PRIu64 " MiB: %s", offset >> 20,
 			    strerror(errno));
@@ -238,13 +282,28 @@ int pool_open_part(const struct pool_part *part)
 	return open(part->path, O_RDWR | O_CLOEXEC);
 }
 
+/* Past the caches: nobody is about to look at it, and what is in them is worth more. */
+static void zero_frame(void *memory)
+{
+	const __m128i nothing = _mm_setzero_si128();
+	__m128i *at = memory;
+
+	for (size_t i = 0; i < FRAME / sizeof(*at); i += 4) {
+		_mm_stream_si128(at + i, nothing);
+		_mm_stream_si128(at + i + 1, nothing);
+		_mm_stream_si128(at + i + 2, nothing);
+		_mm_stream_si128(at + i + 3, nothing);
+	}
+	_mm_sfence();
+}
+
 static bool zero(int fd, uint64_t offset)
 {
 	void *memory = mmap(NULL, FRAME, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
 
 	if (memory == MAP_FAILED)
 		return false;
-	memset(memory, 0, FRAME);
+	zero_frame(memory);
 	munmap(memory, FRAME);
 	return true;
 }
@@ -277,8 +336,7 @@ int pool_scrub(struct pool *pool, struct pool_part *part, uint32_t frames, bool 
 
 void pool_give(struct pool *pool, struct pool_part *part, bool clean)
 {
-	if (part->device[0] != 0 &&
-	    (!dax_empty(pool->dax, part->device) || !dax_delete(pool->region, part->device)))
+	if (part->device[0] != 0 && !delete_part(pool, part->device))
 		fprintf(stderr, "socled: cannot take %s away: %s\n", part->device, strerror(errno));
 	for (unsigned int i = 0; i < part->runs; i++) {
 		if (part->run[i].count > 0)

@@ -2,7 +2,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,8 +64,6 @@ static void __attribute__((noreturn)) child(const struct spawn *spawn, pid_t par
 		if (fcntl(spawn->inherit->fd[i], F_SETFD, 0) != 0)
 			die("descriptors");
 	}
-	if (spawn->cgroup[0] != 0 && !cgroup_enter(spawn->cgroup))
-		die("entering the control group");
 	set_limit(RLIMIT_CORE, 0);
 	set_limit(RLIMIT_NOFILE, OPEN_FILES);
 	drop_privileges(spawn->uid);
@@ -79,14 +79,36 @@ static void __attribute__((noreturn)) child(const struct spawn *spawn, pid_t par
 	die(spawn->program);
 }
 
-pid_t spawn(const struct spawn *spawn, int *pidfd)
+/*
+ * A child that begins in the control group. (A process that moves into one waits for all CPUs:
+ * longer than all the rest of a domain's creation takes.)
+ */
+static pid_t fork_into(const char *cgroup, int *pidfd)
 {
-	pid_t parent = getpid(), pid = fork();
+	int directory = open(cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC), saved;
+	struct clone_args how = {
+		.flags = CLONE_INTO_CGROUP | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)pidfd,
+		.exit_signal = SIGCHLD,
+		.cgroup = (uint64_t)directory,
+	};
+	pid_t pid;
 
-	if (pid == 0)
-		child(spawn, parent);
-	if (pid < 0)
+	if (directory < 0)
 		return -1;
+	pid = (pid_t)syscall(SYS_clone3, &how, sizeof(how));
+	saved = errno;
+	close(directory);
+	errno = saved;
+	return pid;
+}
+
+static pid_t fork_here(int *pidfd)
+{
+	pid_t pid = fork();
+
+	if (pid <= 0)
+		return pid;
 	*pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (*pidfd < 0) {
 		int saved = errno;
@@ -96,5 +118,15 @@ pid_t spawn(const struct spawn *spawn, int *pidfd)
 		errno = saved;
 		return -1;
 	}
+	return pid;
+}
+
+pid_t spawn(const struct spawn *spawn, int *pidfd)
+{
+	pid_t parent = getpid();
+	pid_t pid = spawn->cgroup[0] != 0 ? fork_into(spawn->cgroup, pidfd) : fork_here(pidfd);
+
+	if (pid == 0)
+		child(spawn, parent);
 	return pid;
 }

@@ -11,11 +11,12 @@
 #include "vmm-user/vmm/config.h"
 #include "vmm-user/vmm/control.h"
 
-#define MHZ	       1000000
-#define TSC_MHZ_MAX    100000
-#define TEXT_BYTES_MAX (4u << 20)
-#define MIB	       0x100000ull
-#define MEMORY_MIB_MAX (64ll << 20) /* 64 TiB */
+#define MHZ		 1000000
+#define TSC_MHZ_MAX	 100000
+#define TEXT_BYTES_FIRST 4096u
+#define TEXT_BYTES_MAX	 (4u << 20)
+#define MIB		 0x100000ull
+#define MEMORY_MIB_MAX	 (64ll << 20) /* 64 TiB */
 
 struct parser {
 	struct vmm_config *config;
@@ -115,6 +116,12 @@ static bool array(struct parser *parser, const json_t *object, const char *name,
 	return true;
 }
 
+uint64_t vmm_control_bytes(const struct vmm_config *config)
+{
+	return (uint64_t)vmm_control_frames(config->vcpus, config->disks + config->nets) *
+	       SOCLE_FRAME_BYTES;
+}
+
 /* Parts -------------------------------------------------------------------------------------- */
 
 static bool parse_extent(struct parser *parser, const json_t *object, struct vmm_extent *extent)
@@ -156,8 +163,8 @@ static bool parse_memory(struct parser *parser, const json_t *root)
 		sum += config->extent[i].bytes;
 		config->extents++;
 	}
-	wanted = config->memory_bytes + (uint64_t)VMM_CONTROL_FRAMES * SOCLE_FRAME_BYTES;
-	if (sum != wanted || config->extent[0].bytes < VMM_CONTROL_FRAMES * SOCLE_FRAME_BYTES)
+	wanted = config->memory_bytes + vmm_control_bytes(config);
+	if (sum != wanted)
 		return wrong(parser, "\"memory\" should be %llu bytes in all, and is %llu",
 			     (unsigned long long)wanted, (unsigned long long)sum);
 	return true;
@@ -261,7 +268,9 @@ static bool parse_all(struct parser *parser, const json_t *root)
 {
 	struct vmm_config *config = parser->config;
 
-	return parse_identity(parser, root) && parse_memory(parser, root) &&
+	/* How much memory there has to be depends on what is read before. */
+	return parse_identity(parser, root) && parse_devices(parser, root) &&
+	       parse_memory(parser, root) &&
 	       descriptor(parser, root, "control_fd", true, &config->control_fd) &&
 	       descriptor(parser, root, "serial_fd", false, &config->serial_fd) &&
 	       descriptor(parser, root, "kernel_fd", false, &config->kernel_fd) &&
@@ -271,7 +280,7 @@ static bool parse_all(struct parser *parser, const json_t *root)
 	       text(parser, root, "firmware", false, &config->firmware) &&
 	       text(parser, root, "cmdline", false, &config->cmdline) &&
 	       flag(parser, root, "rtc_local", &config->rtc_local) &&
-	       flag(parser, root, "msr_ignore", &config->msr_ignore) && parse_devices(parser, root);
+	       flag(parser, root, "msr_ignore", &config->msr_ignore);
 }
 
 /* Whole ------------------------------------------------------------------------------------- */
@@ -301,31 +310,51 @@ bool vmm_config_parse(struct vmm_config *config, const char *text, size_t bytes,
 	return done;
 }
 
+/* Reads to the end of the file; NULL with the reason in message, else to be wiped and freed. */
+static char *read_text(struct parser *parser, int fd, size_t *bytes)
+{
+	size_t room = TEXT_BYTES_FIRST, filled = 0;
+	char *text = malloc(room);
+	ssize_t got = 1;
+
+	while (text != NULL && got != 0) {
+		if (filled == room) {
+			char *grown = room < TEXT_BYTES_MAX ? malloc(2 * room) : NULL;
+
+			if (grown != NULL)
+				memcpy(grown, text, filled);
+			explicit_bzero(text, filled);
+			free(text);
+			text = grown;
+			room *= 2;
+			continue;
+		}
+		got = read(fd, text + filled, room - filled);
+		if (got < 0 && errno != EINTR) {
+			wrong(parser, "descriptor %d: %s", fd, strerror(errno));
+			explicit_bzero(text, filled);
+			free(text);
+			return NULL;
+		}
+		filled += got > 0 ? (size_t)got : 0;
+	}
+	if (text == NULL)
+		wrong(parser, "descriptor %d: more than a configuration", fd);
+	*bytes = filled;
+	return text;
+}
+
 bool vmm_config_read(struct vmm_config *config, int fd, char message[CONFIG_MESSAGE_BYTES_MAX])
 {
 	struct parser parser = {config, message};
-	char *text = malloc(TEXT_BYTES_MAX);
-	size_t filled = 0;
-	ssize_t got = -1;
+	size_t bytes;
+	char *text = read_text(&parser, fd, &bytes);
 	bool done;
 
-	while (text != NULL && filled < TEXT_BYTES_MAX) {
-		got = read(fd, text + filled, TEXT_BYTES_MAX - filled);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		filled += (size_t)got;
-	}
-	if (got != 0) {
-		wrong(&parser, "descriptor %d: %s", fd,
-		      got < 0 ? strerror(errno) : "more than a configuration");
-		done = false;
-	} else {
-		done = vmm_config_parse(config, text, filled, message);
-	}
-	if (text != NULL)
-		explicit_bzero(text, TEXT_BYTES_MAX); /* the key was in it */
+	if (text == NULL)
+		return false;
+	done = vmm_config_parse(config, text, bytes, message);
+	explicit_bzero(text, bytes); /* the key was in it */
 	free(text);
 	return done;
 }

@@ -39,7 +39,7 @@ struct vmm_config {
 	int control_fd, serial_fd, memory_fd, kernel_fd, ramdisk_fd; /* -1: not given */
 	struct vmm_extent *extent;
 	unsigned extents, disks, nets;
-	uint64_t memory_bytes; /* of RAM: without the frames in front of it */
+	uint64_t memory_bytes; /* of RAM: without a control frame */
 	struct vmm_disk_config disk[VMM_DISKS];
 	struct vmm_net_config net[VMM_NETS];
 	bool rtc_local;	 /* "rtc_local": the real-time clock is in local time */
@@ -57,5 +57,7 @@ bool vmm_config_parse(struct vmm_config *config, const char *text, size_t bytes,
 /* The same from a file descriptor, up to its end. */
 bool vmm_config_read(struct vmm_config *config, int fd, char message[CONFIG_MESSAGE_BYTES_MAX]);
 void vmm_config_free(struct vmm_config *config);
+/* Bytes of the domain's memory that are no RAM: those of vmm_control_frames(). */
+uint64_t vmm_control_bytes(const struct vmm_config *config);
 
 #endif

@@ -23,7 +23,7 @@
  *     memory_fd   integer   the domain's memory, to be mapped shared; nothing else of it is ours
  *     memory      array     of {"offset", "bytes", "physical"}: offset in memory_fd and size in
  *                           bytes, both multiples of 2 MiB, and host-physical address. Together
- *                           memory_mib MiB and VMM_CONTROL_FRAMES frames more
+ *                           memory_mib MiB and vmm_control_frames() frames more, behind it
  *     memory_mib  integer   the guest's RAM in MiB, even
  *     vcpus       integer   1 .. SOCLE_MAX_VCPUS
  *     kernel      string    path, for messages; absent: firmware is started
@@ -41,9 +41,10 @@
  *                           fd is a stream socket with passt at the other end) or "tap" (fd is a
  *                           tap device)
  *
- * The first VMM_CONTROL_FRAMES frames of the memory list are the VMM's own and no RAM: vCPU n's
- * area is at n * SOCLE_VCPU_AREA_BYTES, the state region is at VMM_STATE_OFFSET. All frames are
- * assigned to the domain before the VMM starts, and zeroed.
+ * All frames are assigned to the domain before the VMM starts, and zeroed. The vCPUs' areas and
+ * behind them the state region are the VMM's own and must never be the guest's. A PC has no RAM at
+ * VMM_HOLE, where the old graphics adapter and the adapters' ROMs are: so what would be RAM there
+ * holds them, and costs nothing. If that is too small, they are in a frame more, behind the RAM.
  *
  * PROTOCOL. Each side writes lines: one JSON object without a newline inside, and '\n', together at
  * most VMM_CONTROL_LINE_BYTES. Members that are not known are passed over.
@@ -74,9 +75,16 @@
 
 #define VMM_CONTROL_LINE_BYTES 4096
 
-#define VMM_CONTROL_FRAMES 1	    /* frames in front of the guest's RAM */
-#define VMM_STATE_OFFSET   0x80000u /* behind SOCLE_MAX_VCPUS areas */
-#define VMM_STATE_BYTES	   (0x200000u * VMM_CONTROL_FRAMES - VMM_STATE_OFFSET)
+#define VMM_HOLE	 0xa0000u /* guest-physical: 640 .. 896 KiB */
+#define VMM_HOLE_BYTES	 0x40000u
+#define VMM_HOLE_VCPUS	 16u /* it is large enough for so many */
+#define VMM_HOLE_DEVICES 8u  /* disks and networks */
+
+/* Frames of a domain beside its RAM, for vCPUs' areas and the state region. */
+static inline unsigned vmm_control_frames(unsigned vcpus, unsigned disks_and_nets)
+{
+	return vcpus > VMM_HOLE_VCPUS || disks_and_nets > VMM_HOLE_DEVICES;
+}
 
 #define VMM_READY_SECONDS 60 /* loading a large image from a slow disk */
 #define VMM_QUIT_SECONDS  5

@@ -118,10 +118,10 @@ void machine_unpause(struct vmm *vmm)
 
 static size_t total_bytes(const struct vmm *vmm)
 {
-	return (size_t)vmm->config.memory_bytes + (size_t)VMM_CONTROL_FRAMES * SOCLE_FRAME_BYTES;
+	return (size_t)vmm->config.memory_bytes + (size_t)vmm_control_bytes(&vmm->config);
 }
 
-/* All pieces in a row: the control frames, then RAM. NULL: reported. */
+/* All pieces in a row: RAM, then a control frame if there is one. NULL: reported. */
 static uint8_t *map_extents(struct vmm *vmm)
 {
 	const struct vmm_config *config = &vmm->config;
@@ -151,46 +151,58 @@ static uint8_t *map_extents(struct vmm *vmm)
 	return base;
 }
 
-/* Tells the hypervisor where the guest finds the RAM that is at [at, at + bytes) of the row. */
-static bool map_guest(struct vmm *vmm, uint64_t at, uint64_t physical, uint64_t bytes)
+/* Where [at, ...) of the row is: host-physical, and how many bytes follow in one piece. */
+static uint64_t locate(const struct vmm *vmm, uint64_t at, uint64_t *bytes)
 {
-	while (bytes > 0) {
-		bool low = at < vmm->ram.low;
-		uint64_t guest = low ? at : at - vmm->ram.low + MEMORY_HIGH_BASE;
-		uint64_t now = low && bytes > vmm->ram.low - at ? vmm->ram.low - at : bytes;
-		int64_t result = socle_map(
-			&vmm->handle, vmm->config.domain, guest, physical,
-			SOCLE_ACCESS_READ | SOCLE_ACCESS_WRITE | SOCLE_ACCESS_EXECUTE, now);
+	const struct vmm_extent *extent = vmm->config.extent;
 
+	while (at >= extent->bytes)
+		at -= (extent++)->bytes;
+	*bytes = extent->bytes - at;
+	return extent->physical + at;
+}
+
+/* Tells the hypervisor that the guest finds [at, end) of the row at `guest`. */
+static bool map_guest(struct vmm *vmm, uint64_t guest, uint64_t at, uint64_t end)
+{
+	while (at < end) {
+		uint64_t bytes, physical = locate(vmm, at, &bytes);
+		int64_t result;
+
+		if (bytes > end - at)
+			bytes = end - at;
+		result = socle_map(&vmm->handle, vmm->config.domain, guest, physical,
+				   SOCLE_ACCESS_READ | SOCLE_ACCESS_WRITE | SOCLE_ACCESS_EXECUTE,
+				   bytes);
 		if (result < 0) {
 			vmm_log(vmm, "memory: %#llx bytes at guest's %#llx: %s",
-				(unsigned long long)now, (unsigned long long)guest,
+				(unsigned long long)bytes, (unsigned long long)guest,
 				socle_error_text(result));
 			return false;
 		}
-		at += now;
-		physical += now;
-		bytes -= now;
+		at += bytes;
+		guest += bytes;
 	}
 	return true;
 }
 
 static bool map_all(struct vmm *vmm)
 {
-	const uint64_t control = (uint64_t)VMM_CONTROL_FRAMES * SOCLE_FRAME_BYTES;
-	uint64_t at = 0;
+	const struct guest_ram *ram = &vmm->ram;
+	const uint64_t hole_end = VMM_HOLE + VMM_HOLE_BYTES;
 
-	for (unsigned i = 0; i < vmm->config.extents; i++) {
-		const struct vmm_extent *extent = &vmm->config.extent[i];
-		uint64_t skip = at >= control ? 0 : control - at;
+	return map_guest(vmm, 0, 0, VMM_HOLE) && map_guest(vmm, hole_end, hole_end, ram->low) &&
+	       map_guest(vmm, MEMORY_HIGH_BASE, ram->low, ram->low + ram->high);
+}
 
-		if (skip < extent->bytes &&
-		    !map_guest(vmm, at + skip - control, extent->physical + skip,
-			       extent->bytes - skip))
-			return false;
-		at += extent->bytes;
-	}
-	return true;
+/* The VMM's own part of the row: its offset; *bytes is its size. */
+static uint64_t control_place(const struct vmm *vmm, uint64_t *bytes)
+{
+	*bytes = vmm_control_bytes(&vmm->config);
+	if (*bytes != 0)
+		return vmm->config.memory_bytes;
+	*bytes = VMM_HOLE_BYTES;
+	return VMM_HOLE;
 }
 
 /* Creation ----------------------------------------------------------------------------------- */
@@ -207,6 +219,8 @@ static bool create_devices(struct vmm *vmm)
 
 bool machine_create(struct vmm *vmm)
 {
+	uint64_t areas = (uint64_t)vmm->config.vcpus * SOCLE_VCPU_AREA_BYTES;
+	uint64_t control, bytes, piece;
 	uint8_t *base;
 
 	if (vmm->handle.raw == NULL)
@@ -219,10 +233,10 @@ bool machine_create(struct vmm *vmm)
 	vmm->tsc_start = __rdtsc();
 	vmm->clock_start = monotonic();
 	base = map_extents(vmm);
-	if (base == NULL || !state_open(vmm, base + VMM_STATE_OFFSET, VMM_STATE_BYTES))
+	control = control_place(vmm, &bytes);
+	if (base == NULL || !state_open(vmm, base + control + areas, bytes - areas))
 		return false;
-	memory_set(vmm, base + (size_t)VMM_CONTROL_FRAMES * SOCLE_FRAME_BYTES,
-		   vmm->config.memory_bytes);
+	memory_set(vmm, base, vmm->config.memory_bytes);
 	return event_open(vmm) && create_devices(vmm) && pci_create(vmm) && map_all(vmm) &&
-	       vcpu_create_all(vmm, base, vmm->config.extent[0].physical);
+	       vcpu_create_all(vmm, base + control, locate(vmm, control, &piece));
 }

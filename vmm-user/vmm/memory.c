@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The guest's memory: one mapping, seen by the guest in two pieces around the hole below 4 GiB. */
+/*
+ * The guest's memory: one mapping, seen by the guest in pieces around the hole below 1 MiB
+ * (control.h) and the one below 4 GiB.
+ */
+#include "vmm-user/vmm/control.h"
 #include "vmm-user/vmm/machine.h"
 
 #define PAGE_SHIFT 12
@@ -11,16 +15,29 @@ void memory_set(struct vmm *vmm, void *base, uint64_t bytes)
 	vmm->ram = (struct guest_ram){.base = base, .low = low, .high = bytes - low};
 }
 
+/* What the VMM keeps in the hole (control.h) must not be reached with an address of the guest. */
+static bool in_hole(uint64_t at, uint64_t bytes)
+{
+	return at < VMM_HOLE + VMM_HOLE_BYTES && bytes > 0 && at + (bytes - 1) >= VMM_HOLE;
+}
+
 void *guest_memory(struct vmm *vmm, uint64_t at, uint64_t bytes)
 {
 	const struct guest_ram *ram = &vmm->ram;
 
 	if (at < ram->low)
-		return bytes <= ram->low - at ? ram->base + at : NULL;
+		return bytes <= ram->low - at && !in_hole(at, bytes) ? ram->base + at : NULL;
 	if (at < MEMORY_HIGH_BASE || at - MEMORY_HIGH_BASE >= ram->high)
 		return NULL;
 	at -= MEMORY_HIGH_BASE;
 	return bytes <= ram->high - at ? ram->base + ram->low + at : NULL;
+}
+
+uint64_t guest_memory_address(const struct vmm *vmm, const void *pointer)
+{
+	uint64_t at = (uint64_t)((const uint8_t *)pointer - vmm->ram.base);
+
+	return at < vmm->ram.low ? at : at - vmm->ram.low + MEMORY_HIGH_BASE;
 }
 
 uint64_t guest_memory_low(const struct vmm *vmm)

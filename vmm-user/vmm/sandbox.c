@@ -4,6 +4,7 @@
  * sockets, reach other processes. Its user, its descriptors and its domain's key are all it has.
  */
 #include <errno.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/if_tun.h>
@@ -137,34 +138,34 @@ bool sandbox_enter(struct vmm *vmm)
 	return false;
 }
 
-static bool wanted(const struct vmm_config *config, int fd)
+/* The smallest of them that is above `fd`; UINT_MAX: there is none. */
+static unsigned next_wanted(const struct vmm_config *config, int also, int fd)
 {
-	const int named[] = {config->control_fd, config->serial_fd, config->memory_fd,
-			     config->kernel_fd, config->ramdisk_fd};
+	const int named[] = {config->control_fd, config->serial_fd,  config->memory_fd,
+			     config->kernel_fd,	 config->ramdisk_fd, also};
+	unsigned next = UINT_MAX;
 
 	for (unsigned i = 0; i < sizeof(named) / sizeof(named[0]); i++)
-		if (fd == named[i])
-			return true;
+		if (named[i] > fd && (unsigned)named[i] < next)
+			next = (unsigned)named[i];
 	for (unsigned i = 0; i < config->disks; i++)
-		if (fd == config->disk[i].fd)
-			return true;
+		if (config->disk[i].fd > fd && (unsigned)config->disk[i].fd < next)
+			next = (unsigned)config->disk[i].fd;
 	for (unsigned i = 0; i < config->nets; i++)
-		if (fd == config->net[i].fd)
-			return true;
-	return false;
+		if (config->net[i].fd > fd && (unsigned)config->net[i].fd < next)
+			next = (unsigned)config->net[i].fd;
+	return next;
 }
 
 void sandbox_close_others(const struct vmm_config *config, int also)
 {
-	int last = STDERR_FILENO;
+	unsigned last = STDERR_FILENO, next;
 
 	/* Ranges between those that stay. */
-	for (int fd = STDERR_FILENO + 1; fd < 65536; fd++) {
-		if (!wanted(config, fd) && fd != also)
-			continue;
-		if (fd > last + 1)
-			syscall(SYS_close_range, last + 1, fd - 1, 0);
-		last = fd;
+	while ((next = next_wanted(config, also, (int)last)) != UINT_MAX) {
+		if (next > last + 1)
+			syscall(SYS_close_range, last + 1, next - 1, 0);
+		last = next;
 	}
 	syscall(SYS_close_range, last + 1, ~0u, 0);
 }

@@ -314,18 +314,6 @@ void virtq_reset(struct virtq *queue)
 /* Buffers ---------------------------------------------------------------------------------------
  */
 
-/* The guest-physical address behind a pointer that guest_memory() gave. */
-static uint64_t address_of(struct vmm *vmm, const uint8_t *at)
-{
-	uint64_t low = guest_memory_low(vmm);
-	const uint8_t *base = guest_memory(vmm, 0, low);
-
-	if ((uintptr_t)at - (uintptr_t)base < low)
-		return (uintptr_t)at - (uintptr_t)base;
-	base = guest_memory(vmm, 1ull << 32, guest_memory_high(vmm));
-	return (1ull << 32) + ((uintptr_t)at - (uintptr_t)base);
-}
-
 void virtq_dirty(struct virtq *queue, const struct iovec *iov, unsigned count, uint64_t bytes)
 {
 	struct vmm *vmm = queue->owner->vmm;
@@ -333,7 +321,7 @@ void virtq_dirty(struct virtq *queue, const struct iovec *iov, unsigned count, u
 	for (unsigned i = 0; i < count && bytes != 0; i++) {
 		uint64_t part = iov[i].iov_len < bytes ? iov[i].iov_len : bytes;
 
-		guest_memory_dirty(vmm, address_of(vmm, iov[i].iov_base), part);
+		guest_memory_dirty(vmm, guest_memory_address(vmm, iov[i].iov_base), part);
 		bytes -= part;
 	}
 }

@@ -78,7 +78,9 @@ void irq_eoi(struct vmm *vmm, uint8_t vector);
 /* A pointer to [at, at + bytes) of guest-physical RAM, or NULL if not all of it is RAM, contiguous.
  */
 void *guest_memory(struct vmm *vmm, uint64_t at, uint64_t bytes);
-/* Bytes of RAM below 4 GiB (from 0), and above (from 4 GiB). */
+/* The guest-physical address of a pointer that guest_memory() gave, or of one behind that. */
+uint64_t guest_memory_address(const struct vmm *vmm, const void *pointer);
+/* Bytes of RAM below 4 GiB (from 0, with the hole at 640 KiB), and above (from 4 GiB). */
 uint64_t guest_memory_low(const struct vmm *vmm);
 uint64_t guest_memory_high(const struct vmm *vmm);
 /* Tells the dirty log that the VMM wrote there. */

@@ -180,6 +180,11 @@ void *guest_memory(struct vmm *vmm, uint64_t at, uint64_t bytes)
 	return at < vmm->ram.low && bytes <= vmm->ram.low - at ? vmm->ram.base + at : NULL;
 }
 
+uint64_t guest_memory_address(const struct vmm *vmm, const void *pointer)
+{
+	return (uint64_t)((const uint8_t *)pointer - vmm->ram.base);
+}
+
 uint64_t guest_memory_low(const struct vmm *vmm)
 {
 	return vmm->ram.low;

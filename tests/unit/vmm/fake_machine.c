@@ -19,8 +19,11 @@ static int64_t fake_call(uint64_t call, const struct socle_key *key, const uint6
 	case SOCLE_CALL_MAP:
 		fake_machine.maps++;
 		fake_machine.mapped += argument[3];
+		if (argument[1] < VMM_HOLE + VMM_HOLE_BYTES && argument[1] + argument[3] > VMM_HOLE)
+			fake_machine.hole_mapped = true;
 		return (int64_t)argument[3];
 	case SOCLE_CALL_VCPU_CREATE:
+		fake_machine.area[argument[1]] = argument[2];
 		return SOCLE_OK;
 	case SOCLE_CALL_VCPU_RUN:
 		return fake_machine.guest(&fake_machine.vmm.vcpu[argument[1]]);
@@ -33,8 +36,11 @@ static int64_t fake_call(uint64_t call, const struct socle_key *key, const uint6
 
 bool fake_machine_restart(unsigned vcpus)
 {
-	static struct vmm_extent extent[2] = {{0, 4ull << 20, 0x10000000},
-					      {4ull << 20, 6ull << 20, 0x30000000}};
+	static struct vmm_extent extent[3] = {
+		{0, 4ull << 20, 0x10000000},
+		{4ull << 20, 4ull << 20, 0x30000000},
+		{8ull << 20, 2ull << 20, 0x50000000}, /* for many vCPUs */
+	};
 	struct vmm *vmm = &fake_machine.vmm;
 	bool done;
 
@@ -51,7 +57,7 @@ bool fake_machine_restart(unsigned vcpus)
 		.kernel_fd = -1,
 		.ramdisk_fd = -1,
 		.extent = extent,
-		.extents = 2,
+		.extents = 2 + vmm_control_frames(vcpus, 0),
 		.memory_bytes = FAKE_RAM_BYTES,
 	};
 	vmm->handle.raw = fake_call;

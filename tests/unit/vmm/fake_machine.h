@@ -3,6 +3,7 @@
 #ifndef UNIT_FAKE_MACHINE_H
 #define UNIT_FAKE_MACHINE_H
 
+#include "vmm-user/vmm/control.h"
 #include "vmm-user/vmm/vcpu.h"
 
 #define FAKE_RAM_BYTES (8ull << 20)
@@ -16,7 +17,9 @@ struct fake_machine {
 	unsigned kicks[SOCLE_MAX_VCPUS]; /* atomic */
 	unsigned maps;
 	uint64_t mapped; /* bytes */
-	int memory;	 /* file descriptor */
+	bool hole_mapped;
+	uint64_t area[SOCLE_MAX_VCPUS]; /* host-physical */
+	int memory;			/* file descriptor */
 };
 
 extern struct fake_machine fake_machine;

@@ -63,19 +63,55 @@ static bool posted(const struct vcpu *which, unsigned vector)
 
 START_TEST(created)
 {
-	ck_assert_uint_eq(fake_machine.mapped, FAKE_RAM_BYTES);
-	ck_assert_uint_eq(fake_machine.maps, 2);
+	ck_assert_uint_eq(fake_machine.mapped, FAKE_RAM_BYTES - VMM_HOLE_BYTES);
+	ck_assert_uint_eq(fake_machine.maps, 3);
+	ck_assert(!fake_machine.hole_mapped);
+	ck_assert_uint_eq(fake_machine.area[3], 0x10000000 + VMM_HOLE + 3 * 8192);
 	ck_assert_uint_eq(vcpu->area->system.cs.base, 0xffff0000);
 	ck_assert_uint_eq(vcpu->area->rip, 0xfff0);
 	ck_assert_uint_eq(vcpu->area->apic_base, APIC_BASE | APIC_BASE_ENABLE | APIC_BASE_BSP);
 	ck_assert_uint_eq(vmm->vcpu[3].area->apic[4 * 2], 3u << 24);
 	ck_assert_uint_eq(vmm->vcpu[3].state->run, VCPU_WAIT_FOR_SIPI);
 	ck_assert_ptr_eq((uint8_t *)vmm->vcpu[3].area, (uint8_t *)vcpu->area + 3 * 8192);
-	ck_assert_ptr_eq(guest_memory(vmm, 0, FAKE_RAM_BYTES), vmm->ram.base);
-	ck_assert_ptr_null(guest_memory(vmm, 1, FAKE_RAM_BYTES));
+	ck_assert_ptr_eq(guest_memory(vmm, 0x100000, FAKE_RAM_BYTES - 0x100000),
+			 vmm->ram.base + 0x100000);
+	ck_assert_ptr_null(guest_memory(vmm, 0x100001, FAKE_RAM_BYTES - 0x100000));
 	ck_assert_ptr_null(guest_memory(vmm, FAKE_RAM_BYTES, 1));
 	ck_assert_ptr_null(guest_memory(vmm, ~0ull, 2));
 	ck_assert_ptr_null(guest_memory(vmm, MEMORY_HIGH_BASE, 1));
+}
+END_TEST
+
+/* What the VMM keeps where a PC has no RAM: no address of the guest leads there. */
+START_TEST(own_memory_is_not_the_guests)
+{
+	uint8_t *base = vmm->ram.base, *area = (uint8_t *)vcpu->area;
+	const uint64_t end = VMM_HOLE + VMM_HOLE_BYTES;
+
+	ck_assert_ptr_eq(area, base + VMM_HOLE);
+	ck_assert(vmm->state.base + vmm->state.bytes == base + end);
+	ck_assert_ptr_eq(guest_memory(vmm, 0, VMM_HOLE), base);
+	ck_assert_ptr_eq(guest_memory(vmm, end, 1), base + end);
+	ck_assert_ptr_null(guest_memory(vmm, 0, VMM_HOLE + 1));
+	ck_assert_ptr_null(guest_memory(vmm, VMM_HOLE - 1, 2));
+	ck_assert_ptr_null(guest_memory(vmm, VMM_HOLE, 1));
+	ck_assert_ptr_null(guest_memory(vmm, end - 1, 1));
+	ck_assert_ptr_null(guest_memory(vmm, end - 1, 2));
+	ck_assert_ptr_null(guest_memory(vmm, 0, FAKE_RAM_BYTES));
+	ck_assert_uint_eq(guest_memory_address(vmm, base + end), end);
+}
+END_TEST
+
+START_TEST(many_vcpus_have_a_frame_of_their_own)
+{
+	fake_machine_stop();
+	vmm = fake_machine_start(VMM_HOLE_VCPUS + 1);
+	ck_assert_uint_eq(fake_machine.mapped, FAKE_RAM_BYTES - VMM_HOLE_BYTES);
+	ck_assert(!fake_machine.hole_mapped);
+	ck_assert_uint_eq(fake_machine.area[1], 0x50000000 + 8192);
+	ck_assert_ptr_eq(vmm->vcpu[0].area, vmm->ram.base + FAKE_RAM_BYTES);
+	ck_assert_ptr_null(guest_memory(vmm, VMM_HOLE, 1));
+	ck_assert_ptr_null(guest_memory(vmm, FAKE_RAM_BYTES, 1));
 }
 END_TEST
 
@@ -91,6 +127,8 @@ START_TEST(memory_above_the_hole)
 	ck_assert_ptr_null(guest_memory(vmm, MEMORY_HIGH_BASE - 1, 2));
 	ck_assert_ptr_eq(guest_memory(vmm, MEMORY_HIGH_BASE, 0x200000), base + MEMORY_LOW_MAX);
 	ck_assert_ptr_null(guest_memory(vmm, MEMORY_HIGH_BASE + 1, 0x200000));
+	ck_assert_uint_eq(guest_memory_address(vmm, base + MEMORY_LOW_MAX - 1), MEMORY_LOW_MAX - 1);
+	ck_assert_uint_eq(guest_memory_address(vmm, base + MEMORY_LOW_MAX), MEMORY_HIGH_BASE);
 	memory_set(vmm, base, FAKE_RAM_BYTES);
 }
 END_TEST
@@ -501,6 +539,8 @@ Suite *unit_suite(void)
 	tcase_set_timeout(tests, 90);
 	tcase_add_test(tests, created);
 	tcase_add_test(tests, memory_above_the_hole);
+	tcase_add_test(tests, own_memory_is_not_the_guests);
+	tcase_add_test(tests, many_vcpus_have_a_frame_of_their_own);
 	tcase_add_test(tests, ports);
 	tcase_add_test(tests, msrs);
 	tcase_add_test(tests, apic_modes);

@@ -18,7 +18,7 @@ static const char *const members[] = {
 	"\"memory_fd\": 5",
 	"\"memory\": [{\"offset\": 0, \"bytes\": 4194304, \"physical\": \"0x100000000\"},"
 	" {\"offset\": 8388608, \"bytes\": 2097152, \"physical\": \"0x200000000\"}]",
-	"\"memory_mib\": 4",
+	"\"memory_mib\": 6",
 	"\"vcpus\": 2",
 	"\"kernel\": \"/boot/vmlinuz\"",
 	"\"kernel_fd\": 6",
@@ -67,7 +67,7 @@ START_TEST(whole)
 	ck_assert_uint_eq(config.key.word[0], 0x0123456789abcdef);
 	ck_assert_uint_eq(config.key.word[1], 0xfedcba9876543210);
 	ck_assert_int_eq(config.vendor, SOCLE_VENDOR_SVM);
-	ck_assert_uint_eq(config.memory_bytes, 4 << 20);
+	ck_assert_uint_eq(config.memory_bytes, 6 << 20);
 	ck_assert_uint_eq(config.extents, 2);
 	ck_assert_uint_eq(config.extent[1].offset, 8 << 20);
 	ck_assert_uint_eq(config.extent[1].physical, 0x200000000);
@@ -114,7 +114,8 @@ START_TEST(wrong)
 	refused(3, "\"key\": [\"0x1\", \"0x1g\"]");
 	refused(4, "\"vendor\": \"arm\"");
 	refused(5, "\"control_fd\": -1");
-	refused(9, "\"memory_mib\": 6");
+	refused(9, "\"memory_mib\": 4");
+	refused(9, "\"memory_mib\": 8");
 	refused(9, "\"memory_mib\": 3");
 	refused(9, "\"memory_mib\": 9223372036854775807");
 	refused(8, "\"memory\": []");
