@@ -14,6 +14,8 @@ const struct status_text status_texts[] = {
 	{STATUS_DAMAGED, "the hypervisor's key table is damaged"},
 	{STATUS_NO_DAEMON, "socled does not answer"},
 	{STATUS_CONFIG, "the domain's configuration is wrong"},
+	{STATUS_REBOOTED, "create -c: the domain rebooted, and was not to be restarted"},
+	{STATUS_DESTROYED, "create -c: the domain was destroyed"},
 	{STATUS_UNKNOWN_VERB, "no such verb"},
 	{STATUS_INTERRUPTED, "interrupted by Ctrl-C"},
 	{STATUS_OK, NULL},

@@ -102,7 +102,10 @@ static enum status tell_end(struct job *job, struct client *waiting)
 		status = STATUS_FAILED;
 	} else if (strcmp(end, "destroy") == 0) {
 		context_complain(job->context, "%s was destroyed", job->name);
-		status = STATUS_FAILED;
+		status = STATUS_DESTROYED;
+	} else if (strcmp(end, "reboot") == 0) {
+		context_complain(job->context, "%s rebooted, and is not restarted", job->name);
+		status = STATUS_REBOOTED;
 	}
 	json_decref(reply);
 	return status;
@@ -199,9 +202,9 @@ const struct verb verb_create = {
 	.summary = "Make a domain from a configuration file in xl.cfg's form",
 	.details =
 		"KEY=VALUE replaces what the file says, KEY+=VALUE adds to it. With --console the\n"
-		"status is 0 if the domain powered off or Ctrl-] was typed, 1 if it crashed or "
-		"was\n"
-		"destroyed.",
+		"status is 0 if the domain powered off or Ctrl-] was typed, 1 if it crashed, 10 "
+		"if\n"
+		"it rebooted and its on_reboot is not \"restart\", 11 if it was destroyed.",
 	.options = options,
 	.operands_max = -1,
 	.run = run,

@@ -82,7 +82,7 @@ static bool contains(const json_t *domains, const char *name)
 static enum status run(struct context *context, const struct arguments *arguments)
 {
 	bool with_config = arguments->option[OPTION_LONG] != NULL;
-	json_t *names = json_array(), *reply = NULL, *domains;
+	json_t *names = json_array(), *reply = NULL, *domains, *service;
 	enum status status;
 
 	for (int i = 0; i < arguments->operands; i++)
@@ -94,6 +94,11 @@ static enum status run(struct context *context, const struct arguments *argument
 	if (status != STATUS_OK)
 		return status;
 	domains = json_object_get(reply, "domains");
+	service = json_object_get(reply, "service");
+	/* It is a row of the table, and no domain that a program would want to find here. */
+	if (json_is_object(service) &&
+	    (arguments->operands > 0 || !(arguments->json || with_config)))
+		json_array_insert(domains, 0, service);
 	if (arguments->json || with_config)
 		report_json(context->output, domains);
 	else
@@ -113,8 +118,10 @@ const struct verb verb_list = {
 	.usage = "[DOMAIN...]",
 	.summary = "List the domains",
 	.details =
-		"State has a letter in its place: r running, b blocked (all of its vCPUs wait),\n"
-		"p paused, s shut down, c crashed, d dying. With --json also domains that have\n"
+		"Domain-0 is the service VM. State has a letter in its place: r running, b "
+		"blocked\n"
+		"(all of its vCPUs wait), p paused, s shut down, c crashed, d dying. With --json\n"
+		"Domain-0 is left out unless it is named, and there are also domains that have\n"
 		"ended and are gone, with \"live\" false, until another one has their name.",
 	.options = options,
 	.operands_max = -1,

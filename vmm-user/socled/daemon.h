@@ -238,6 +238,12 @@ const char *domain_end_name(enum domain_end end);
 /* What "list --json" shows of a domain. */
 json_t *domain_json(const struct domain *domain);
 
+/* The name that the service VM has in the list, as it has under xl. */
+#define LIST_SERVICE_NAME "Domain-0"
+
+/* The same of the service VM, as far as it has it: its memory, processors and their time. */
+json_t *service_json(const struct daemon *daemon);
+
 /* Remembers a domain that goes now; forgets the last one of that name. */
 void list_remember(struct domain *domain);
 void list_forget(struct daemon *daemon, const char *name);

@@ -235,10 +235,13 @@ static bool preparing_work(struct domain *domain)
 		return true;
 	if (scrubbed < 0)
 		vmm_set_end(domain, END_CRASH, "cannot zero the domain's memory: %m");
-	if (scrubbed == 0 && vmm_start(domain))
+	if (scrubbed == 0 && vmm_start(domain)) {
 		domain->state = DOMAIN_STARTING;
-	else
-		die(domain);
+		return true;
+	}
+	/* Nobody waits for the answer of a restart: its end is to be found in the list. */
+	domain->was_started = domain->restarts > 0;
+	die(domain);
 	return true;
 }
 
@@ -261,7 +264,8 @@ struct domain *domain_create(struct daemon *daemon, const struct domain_config *
 {
 	struct domain *domain;
 
-	if (daemon_find(daemon, config->name) != NULL) {
+	if (daemon_find(daemon, config->name) != NULL ||
+	    strcmp(config->name, LIST_SERVICE_NAME) == 0) {
 		fail(error, "there is a domain '%s' already", config->name);
 		return NULL;
 	}

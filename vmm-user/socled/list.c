@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon.h"
 
@@ -71,6 +75,62 @@ json_t *domain_json(const struct domain *domain)
 	json_object_set_new(object, "reason", string_or_null(domain->reason));
 	json_object_set_new(object, "restarts", json_integer(domain->restarts));
 	json_object_set_new(object, "vmm_pid", number_or_null((uint64_t)domain->pid));
+	json_object_set_new(object, "live", json_true());
+	return object;
+}
+
+/* The number behind the word that a line of a file in /proc or of a control group begins with. */
+static bool read_number(const char *path, const char *word, uint64_t *number)
+{
+	FILE *file = fopen(path, "re");
+	char line[256], found[64];
+	bool done = false;
+
+	while (file != NULL && !done && fgets(line, sizeof(line), file) != NULL)
+		done = sscanf(line, "%63s %" SCNu64, found, number) == 2 &&
+		       strcmp(found, word) == 0;
+	if (file != NULL)
+		fclose(file);
+	return done;
+}
+
+/* Seconds that all CPUs were busy, since the service VM's start (proc_stat(5)). */
+static double busy_seconds(void)
+{
+	FILE *file = fopen("/proc/stat", "re");
+	uint64_t user, nice, kernel, idle, wait, irq, softirq;
+	double busy = 0;
+
+	if (file == NULL)
+		return 0;
+	if (fscanf(file,
+		   "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+		   " %" SCNu64,
+		   &user, &nice, &kernel, &idle, &wait, &irq, &softirq) == 7)
+		busy = (double)(user + nice + kernel + irq + softirq) /
+		       (double)sysconf(_SC_CLK_TCK);
+	fclose(file);
+	return busy;
+}
+
+json_t *service_json(const struct daemon *daemon)
+{
+	char path[CGROUP_PATH_MAX + 16];
+	uint64_t domains = 0, memory = 0;
+	json_t *object = json_object();
+	double seconds = busy_seconds();
+
+	/* The domains' own time, ended ones included, is theirs. */
+	snprintf(path, sizeof(path), "%s/cpu.stat", daemon->options.cgroup);
+	if (daemon->cgroups && read_number(path, "usage_usec", &domains))
+		seconds -= (double)domains * 1e-6;
+	read_number("/proc/meminfo", "MemTotal:", &memory);
+	json_object_set_new(object, "name", json_string(LIST_SERVICE_NAME));
+	json_object_set_new(object, "domid", json_integer(0));
+	json_object_set_new(object, "memory_mib", json_integer((json_int_t)(memory >> 10)));
+	json_object_set_new(object, "vcpus", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
+	json_object_set_new(object, "state", json_string("running"));
+	json_object_set_new(object, "time_seconds", json_real(seconds > 0 ? seconds : 0));
 	json_object_set_new(object, "live", json_true());
 	return object;
 }

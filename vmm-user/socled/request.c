@@ -3,7 +3,8 @@
  * What clients can ask. "domain" is a name or a number in decimal, always a string.
  *
  *     create   config (as config_tree_json), directory, paused: waits for the start; name, domid
- *     list     domains (array of names; none: all), config (true: with configurations); domains
+ *     list     domains (array of names; none: all), config (true: with configurations); domains,
+ *              service (the service VM; null if it is not asked for)
  *     pause, unpause, destroy   domain; wait until it is so
  *     shutdown, reset           domain; the guest is asked
  *     console  domain; with a stream socket; writer
@@ -121,7 +122,12 @@ static void do_list(struct client *client, const json_t *request)
 		if (is_wanted(names, json_string_value(json_object_get(entry, "name")), NULL))
 			json_array_append(list, entry);
 	}
-	client_reply(client, request, json_pack("{so}", "domains", list), -1);
+	entry = service_json(daemon);
+	if (!is_wanted(names, LIST_SERVICE_NAME, json_object_get(entry, "domid"))) {
+		json_decref(entry);
+		entry = json_null();
+	}
+	client_reply(client, request, json_pack("{so so}", "domains", list, "service", entry), -1);
 }
 
 static void do_pause(struct client *client, const json_t *request)
