@@ -148,6 +148,21 @@ void apic_send(struct vmm *vmm, const struct apic_message *message)
 	}
 }
 
+bool apic_waits(const struct vmm *vmm, uint8_t vector)
+{
+	for (unsigned i = 0; vmm->vcpu != NULL && i < vmm->config.vcpus; i++) {
+		const struct vcpu *vcpu = &vmm->vcpu[i];
+		const uint32_t *irr = reg(vcpu, APIC_IRR + vector / 32);
+		uint64_t posted =
+			__atomic_load_n(&vcpu->area->posted[vector / 64], __ATOMIC_SEQ_CST);
+
+		if ((posted >> vector % 64 & 1) != 0 ||
+		    (__atomic_load_n(irr, __ATOMIC_SEQ_CST) >> vector % 32 & 1) != 0)
+			return true;
+	}
+	return false;
+}
+
 void apic_command(struct vcpu *vcpu, uint64_t icr)
 {
 	struct vmm *vmm = vcpu->vmm;
@@ -202,6 +217,9 @@ bool apic_has_interrupt(const struct vcpu *vcpu)
 {
 	int vector = highest(vcpu, APIC_IRR);
 
+	/* Switched off it keeps what was requested, and delivers nothing (SDM, section 11.4.7.2). */
+	if (!enabled(vcpu))
+		return false;
 	for (int i = 3; i >= 0; i--) {
 		uint64_t word = __atomic_load_n(&vcpu->area->posted[i], __ATOMIC_SEQ_CST);
 

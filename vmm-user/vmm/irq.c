@@ -27,6 +27,13 @@ void irq_set(struct vmm *vmm, unsigned gsi, bool level)
 		pic_set(vmm, gsi, level);
 }
 
+bool irq_waits(struct vmm *vmm, unsigned gsi)
+{
+	if (gsi < PIC_LINES && gsi != CASCADE_LINE && pic_waits(vmm, gsi))
+		return true;
+	return ioapic_waits(vmm, gsi == TIMER_LINE ? CASCADE_LINE : gsi);
+}
+
 void msi_send(struct vmm *vmm, uint64_t address, uint32_t data)
 {
 	struct apic_message message = {

@@ -85,6 +85,8 @@ void event_clock_start(struct vmm *vmm);
 
 /* devices/pic.c */
 void pic_set(struct vmm *vmm, unsigned irq, bool level);
+/* True if the line's request is neither masked nor acknowledged. */
+bool pic_waits(const struct vmm *vmm, unsigned irq);
 /* True if the pair asks for an interrupt: the level of INTR. */
 bool pic_output(struct vmm *vmm);
 /* Interrupt acknowledge: the vector. */
@@ -93,6 +95,8 @@ uint8_t pic_acknowledge(struct vmm *vmm);
 /* devices/ioapic.c */
 void ioapic_set(struct vmm *vmm, unsigned pin, bool level);
 void ioapic_eoi(struct vmm *vmm, uint8_t vector);
+/* True if the pin's last edge is still requested of a local APIC. */
+bool ioapic_waits(const struct vmm *vmm, unsigned pin);
 
 /* devices/pit.c, devices/rtc.c: the HPET's legacy replacement keeps their interrupts off. */
 void pit_legacy_replaced(struct vmm *vmm, bool replaced);

@@ -120,6 +120,8 @@ void apic_reset(struct vcpu *vcpu);
 void apic_mode_changed(struct vcpu *vcpu);
 /* Delivers to every vCPU that the message addresses. With the lock held. */
 void apic_send(struct vmm *vmm, const struct apic_message *message);
+/* True if a vCPU has been sent that vector and not taken it yet. Any thread. */
+bool apic_waits(const struct vmm *vmm, uint8_t vector);
 /* What a write of the interrupt command register (x2APIC's layout) does. */
 void apic_command(struct vcpu *vcpu, uint64_t icr);
 /* True if a posted or requested interrupt is above the processor priority. Its own thread only. */

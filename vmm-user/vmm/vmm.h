@@ -67,6 +67,11 @@ void bus_do_write(struct vmm *vmm, enum bus bus, uint64_t address, unsigned byte
 /* Sets the level of global system interrupt 0 .. 23: the I/O APIC's pin and, below 16, the PIC's.
  */
 void irq_set(struct vmm *vmm, unsigned gsi, bool level);
+/*
+ * True if the guest has not yet taken the edge that the line gave last: another one now would be
+ * one and the same interrupt to it.
+ */
+bool irq_waits(struct vmm *vmm, unsigned gsi);
 /* A message-signalled interrupt (SDM volume 3, section 11.11). */
 void msi_send(struct vmm *vmm, uint64_t address, uint32_t data);
 /* A local APIC acknowledged a level-triggered vector. */

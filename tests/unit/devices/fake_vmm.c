@@ -153,6 +153,19 @@ void irq_set(struct vmm *vmm, unsigned gsi, bool level)
 	}
 }
 
+bool irq_waits(struct vmm *vmm, unsigned gsi)
+{
+	(void)vmm;
+	return gsi < FAKE_GSIS && fake_vmm.waits[gsi];
+}
+
+bool apic_waits(const struct vmm *vmm, uint8_t vector)
+{
+	(void)vmm;
+	(void)vector;
+	return false;
+}
+
 void apic_send(struct vmm *vmm, const struct apic_message *message)
 {
 	(void)vmm;

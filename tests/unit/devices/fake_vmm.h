@@ -19,6 +19,7 @@ struct fake_vmm {
 	int64_t wall;
 	bool level[FAKE_GSIS];
 	unsigned rises[FAKE_GSIS]; /* of the line */
+	bool waits[FAKE_GSIS];	   /* what irq_waits() says */
 	struct apic_message message[FAKE_MESSAGES];
 	unsigned messages;
 	unsigned pic_changes;

@@ -115,19 +115,60 @@ START_TEST(periodic)
 }
 END_TEST
 
-/* Late is late: one interrupt, and the next one in phase. */
-START_TEST(missed_periods)
+static void start_periodic(unsigned pin)
 {
 	mmio_write(CONF, 4, 1);
-	mmio_write(T_CONF(1), 4, ENABLE | PERIODIC | SET | PIN(22));
+	mmio_write(T_CONF(1), 4, ENABLE | PERIODIC | SET | PIN(pin));
 	mmio_write(T_COMP(1), 8, 100000);
+}
+
+/* The service VM was busy for ten periods: what is missing comes between the next ones. */
+START_TEST(missed_periods)
+{
+	start_periodic(22);
 	fake_vmm.now += TICKS(1050000);
 	fake_vmm_pass(0);
 	ck_assert_uint_eq(fake_vmm.rises[22], 1);
 	fake_vmm_pass(TICKS(49999));
 	ck_assert_uint_eq(fake_vmm.rises[22], 1);
+	/* The eleventh in phase, and half a period later the first of nine that are owed. */
 	fake_vmm_pass(TICKS(1));
 	ck_assert_uint_eq(fake_vmm.rises[22], 2);
+	fake_vmm_pass(TICKS(50000));
+	ck_assert_uint_eq(fake_vmm.rises[22], 3);
+	fake_vmm_pass(TICKS(850000));
+	ck_assert_uint_eq(fake_vmm.rises[22], 20);
+	/* Not one too many. */
+	fake_vmm_pass(TICKS(1000000));
+	ck_assert_uint_eq(fake_vmm.rises[22], 30);
+}
+END_TEST
+
+/* A guest with interrupts off takes none; the line goes on as it should. */
+START_TEST(untaken_periods)
+{
+	start_periodic(22);
+	fake_vmm_pass(TICKS(100000));
+	fake_vmm.waits[22] = true;
+	fake_vmm_pass(TICKS(400000));
+	ck_assert_uint_eq(fake_vmm.rises[22], 5);
+	fake_vmm.waits[22] = false;
+	/* Four edges met one that was waiting: so four more, and then the rate is the old one. */
+	fake_vmm_pass(TICKS(500000));
+	ck_assert_uint_eq(fake_vmm.rises[22], 14);
+	fake_vmm_pass(TICKS(500000));
+	ck_assert_uint_eq(fake_vmm.rises[22], 19);
+	/* Who is away for long has not counted on them. */
+	fake_vmm.now += TICKS(100000000);
+	fake_vmm_pass(TICKS(100000000));
+	ck_assert_uint_le(fake_vmm.rises[22], 19 + 1 + 1000 + 500);
+	/* Another setting is a new start. */
+	fake_vmm.now += TICKS(1000000);
+	fake_vmm_pass(0);
+	mmio_write(T_CONF(1), 4, ENABLE | PIN(22));
+	fake_vmm.rises[22] = 0;
+	fake_vmm_pass(TICKS(1000000));
+	ck_assert_uint_le(fake_vmm.rises[22], 1);
 }
 END_TEST
 
@@ -252,6 +293,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, one_shot_32);
 	tcase_add_test(tests, periodic);
 	tcase_add_test(tests, missed_periods);
+	tcase_add_test(tests, untaken_periods);
 	tcase_add_test(tests, level);
 	tcase_add_test(tests, legacy_replacement);
 	tcase_add_test(tests, no_route);

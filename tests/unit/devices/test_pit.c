@@ -57,6 +57,33 @@ START_TEST(rate)
 }
 END_TEST
 
+START_TEST(missed_edges)
+{
+	program(0, 2, 11932);
+	fake_vmm_pass(FAKE_SECOND / 2);
+	ck_assert_uint_eq(fake_vmm.rises[0], 50); /* the first was the line's rise at the start */
+	/* Late for a tenth of a second, then ten that the guest does not take. */
+	fake_vmm.now += FAKE_SECOND / 10;
+	fake_vmm_pass(0);
+	ck_assert_uint_eq(fake_vmm.rises[0], 51);
+	fake_vmm_pass(FAKE_SECOND / 5);
+	ck_assert_uint_ge(fake_vmm.rises[0], 79);
+	ck_assert_uint_le(fake_vmm.rises[0], 81);
+	fake_vmm.waits[0] = true;
+	fake_vmm_pass(FAKE_SECOND / 10);
+	fake_vmm.waits[0] = false;
+	fake_vmm_pass(FAKE_SECOND);
+	ck_assert_uint_ge(fake_vmm.rises[0], 198);
+	ck_assert_uint_le(fake_vmm.rises[0], 201);
+	/* Stopped: nothing is owed any more. */
+	fake_vmm.now += FAKE_SECOND;
+	program(0, 0, 0);
+	fake_vmm.rises[0] = 0;
+	fake_vmm_pass(FAKE_SECOND);
+	ck_assert_uint_le(fake_vmm.rises[0], 2);
+}
+END_TEST
+
 START_TEST(square_rate)
 {
 	program(0, 3, 0); /* 65536: 18.2 Hz */
@@ -311,6 +338,7 @@ Suite *unit_suite(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, rate);
 	tcase_add_test(tests, square_rate);
+	tcase_add_test(tests, missed_edges);
 	tcase_add_test(tests, one_shot);
 	tcase_add_test(tests, strobe);
 	tcase_add_test(tests, counts);

@@ -196,6 +196,42 @@ START_TEST(periodic)
 }
 END_TEST
 
+/* Ten periods pass before somebody looks: nine are owed, and come at twice the rate. */
+START_TEST(missed_periods)
+{
+	unsigned interrupts = 0;
+
+	get(0x0c);
+	put(0x0b, 0x42);
+	fake_vmm_pass(FAKE_SECOND * 10 / 1024);
+	for (unsigned i = 0; i < 2000; i++) {
+		if (fake_vmm.level[GSI]) {
+			interrupts++;
+			get(0x0c);
+		}
+		fake_vmm_pass(10000);
+		if (i == 700)
+			ck_assert_uint_le(interrupts, 16);
+	}
+	ck_assert_uint_ge(interrupts, 29);
+	ck_assert_uint_le(interrupts, 31);
+	/* Without the interrupt nobody counts. */
+	put(0x0b, 0x02);
+	get(0x0c);
+	fake_vmm_pass(FAKE_SECOND);
+	put(0x0b, 0x42);
+	interrupts = 0;
+	for (unsigned i = 0; i < 1000; i++) {
+		if (fake_vmm.level[GSI]) {
+			interrupts++;
+			get(0x0c);
+		}
+		fake_vmm_pass(10000);
+	}
+	ck_assert_uint_le(interrupts, 12);
+}
+END_TEST
+
 START_TEST(alarm_interrupt)
 {
 	put(1, 0x05);
@@ -306,6 +342,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, update_interrupt);
 	tcase_add_test(tests, flags_without_interrupts);
 	tcase_add_test(tests, periodic);
+	tcase_add_test(tests, missed_periods);
 	tcase_add_test(tests, alarm_interrupt);
 	tcase_add_test(tests, alarm_flag);
 	tcase_add_test(tests, memory);

@@ -4,12 +4,12 @@
  * three comparators, all of them able to be periodic.
  *
  * A comparator keeps the value that it waits for; what remains until then is computed from the
- * counter whenever something changes. Expiries that were missed because the service VM was busy
- * are one expiry.
+ * counter whenever something changes.
  */
+#include "vmm-user/vmm/devices/tick.h"
 #include "vmm-user/vmm/machine.h"
 
-#define HPET_VERSION	 1u
+#define HPET_VERSION	 2u
 #define HPET_BASE	 0xfed00000ull
 #define HPET_BYTES	 0x400
 #define HPET_TIMERS	 3u
@@ -49,6 +49,7 @@ enum hpet_register {
 
 struct hpet_timer_state {
 	uint64_t config, comparator, period;
+	uint16_t owed, reserved[3]; /* edges */
 };
 
 struct hpet_state {
@@ -80,6 +81,12 @@ static uint64_t counter(const struct hpet *hpet)
 static uint64_t width(const struct hpet_timer_state *timer)
 {
 	return timer->config & TN_32MODE ? 0xffffffffull : ~0ull;
+}
+
+/* Of a periodic timer, in ticks of the counter; 0: it is none. */
+static uint64_t period(const struct hpet_timer_state *timer)
+{
+	return timer->config & TN_TYPE ? timer->period & width(timer) : 0;
 }
 
 /* Interrupts --------------------------------------------------------------------------------- */
@@ -151,14 +158,20 @@ static uint64_t remaining(const struct hpet *hpet, unsigned number)
 static void schedule(struct hpet *hpet, unsigned number)
 {
 	struct vmm_timer *timer = &hpet->timer[number].timer;
+	struct hpet_timer_state *state = &hpet->state->timer[number];
 	uint64_t ticks = remaining(hpet, number), now = vmm_now(hpet->vmm), phase;
 
+	if (period(state) == 0 || (state->config & TN_INT_TYPE) ||
+	    (hpet->state->config & ENABLE_CNF) == 0)
+		state->owed = 0;
 	if ((hpet->state->config & ENABLE_CNF) == 0) {
 		timer_clear(hpet->vmm, timer);
 		return;
 	}
 	if (ticks > LONGEST_WAIT)
 		ticks = LONGEST_WAIT;
+	if (state->owed > 0 && ticks > period(state) / 2)
+		ticks = period(state) / 2;
 	phase = (now - hpet->state->start) % TICK_NS;
 	timer_set(hpet->vmm, timer, now - phase + ticks * TICK_NS);
 }
@@ -169,6 +182,20 @@ static void schedule_all(struct hpet *hpet)
 		schedule(hpet, i);
 }
 
+/* The comparator matched `late` ticks ago. */
+static void matched(struct hpet *hpet, unsigned number, uint64_t late)
+{
+	struct hpet_timer_state *timer = &hpet->state->timer[number];
+	uint64_t length = period(timer);
+
+	if (length != 0) {
+		timer->comparator =
+			(timer->comparator + (late / length + 1) * length) & width(timer);
+		tick_owe(&timer->owed, late / length + irq_waits(hpet->vmm, line(hpet, number)));
+	}
+	interrupt(hpet, number);
+}
+
 static void expired(void *device)
 {
 	struct hpet_timer *which = device;
@@ -177,18 +204,14 @@ static void expired(void *device)
 	uint64_t late = (counter(hpet) - timer->comparator) & width(timer);
 	uint64_t soonest = vmm_now(hpet->vmm) + SHORTEST_WAIT_NS;
 
-	/* Not yet: it was a wait in pieces. "Late" by half the range is early. */
-	if (late > width(timer) / 2) {
-		schedule(hpet, which->number);
-		return;
+	/* "Late" by half the range is early: for an edge that is owed, or it was a wait in pieces.
+	 */
+	if (late <= width(timer) / 2) {
+		matched(hpet, which->number, late);
+	} else if (timer->owed > 0 && !irq_waits(hpet->vmm, line(hpet, which->number))) {
+		timer->owed--;
+		interrupt(hpet, which->number);
 	}
-	if ((timer->config & TN_TYPE) && (timer->period & width(timer)) != 0) {
-		uint64_t period = timer->period & width(timer);
-
-		timer->comparator =
-			(timer->comparator + (late / period + 1) * period) & width(timer);
-	}
-	interrupt(hpet, which->number);
 	schedule(hpet, which->number);
 	if (which->timer.deadline != 0 && which->timer.deadline < soonest)
 		timer_set(hpet->vmm, &which->timer, soonest);
@@ -255,6 +278,7 @@ static void write_timer_config(struct hpet *hpet, unsigned number, uint64_t valu
 	if (timer->config & TN_INT_TYPE)
 		set_line(hpet, before, false);
 	timer->config = value & TN_WRITABLE;
+	timer->owed = 0;
 	if ((timer->config & TN_INT_TYPE) == 0)
 		hpet->state->status &= ~(1ull << number);
 	update_lines(hpet);

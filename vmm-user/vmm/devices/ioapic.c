@@ -88,6 +88,19 @@ void ioapic_set(struct vmm *vmm, unsigned pin, bool level)
 		deliver(vmm, ioapic->redirection[pin]);
 }
 
+bool ioapic_waits(const struct vmm *vmm, unsigned pin)
+{
+	const struct ioapic_state *ioapic = vmm->ioapic;
+	uint64_t entry;
+
+	if (pin >= IOAPIC_PINS)
+		return false;
+	entry = ioapic->redirection[pin];
+	return (entry & (REDIR_MASKED | REDIR_LEVEL)) == 0 &&
+	       REDIR_DELIVERY(entry) <= APIC_DELIVERY_LOWEST &&
+	       apic_waits(vmm, REDIR_VECTOR(entry));
+}
+
 void ioapic_eoi(struct vmm *vmm, uint8_t vector)
 {
 	struct ioapic_state *ioapic = vmm->ioapic;

@@ -122,6 +122,14 @@ void pic_set(struct vmm *vmm, unsigned irq, bool level)
 	update(vmm);
 }
 
+bool pic_waits(const struct vmm *vmm, unsigned irq)
+{
+	const struct pic_state *pic = vmm->pic;
+	const struct pic_chip *chip = &pic->chip[irq / 8 % 2];
+
+	return (chip->irr & ~chip->imr & 1u << irq % 8) != 0;
+}
+
 bool pic_output(struct vmm *vmm)
 {
 	const struct pic_state *pic = vmm->pic;

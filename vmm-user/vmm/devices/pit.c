@@ -7,9 +7,10 @@
  * A counting sequence starts at tick `start`. What is here called its age is the number of ticks
  * since then.
  */
+#include "vmm-user/vmm/devices/tick.h"
 #include "vmm-user/vmm/machine.h"
 
-#define PIT_VERSION 1u
+#define PIT_VERSION 2u
 #define PIT_HZ	    1193182ull
 #define NANOSECONDS 1000000000ull
 #define PIT_GSI	    0
@@ -51,7 +52,9 @@ struct pit_counter {
 
 struct pit_state {
 	struct pit_counter counter[COUNTERS];
-	uint8_t port61, legacy_replaced, reserved[6];
+	uint64_t next; /* tick of the edge of counter 0 that has not come yet; 0: none */
+	uint16_t owed; /* edges */
+	uint8_t port61, legacy_replaced, reserved[4];
 };
 
 struct pit {
@@ -158,15 +161,20 @@ static uint64_t next_edge(const struct pit_counter *counter, uint64_t now)
 
 static void schedule(struct pit *pit)
 {
-	struct pit_counter *counter = &pit->state->counter[0];
-	uint64_t now = ticks(pit->vmm), edge;
+	struct pit_state *state = pit->state;
+	struct pit_counter *counter = &state->counter[0];
+	uint64_t now = ticks(pit->vmm), soon = now + (counter->count + 1) / 2;
 
 	take_next(counter, now);
-	edge = next_edge(counter, now);
-	if (edge != 0 && !pit->state->legacy_replaced)
-		timer_set(pit->vmm, &pit->timer, tick_time(edge));
-	else
+	state->next = next_edge(counter, now);
+	if (state->next == 0 || !periodic(counter) || state->legacy_replaced)
+		state->owed = 0;
+	if (state->next == 0 || state->legacy_replaced)
 		timer_clear(pit->vmm, &pit->timer);
+	else if (state->owed > 0 && soon < state->next)
+		timer_set(pit->vmm, &pit->timer, tick_time(soon));
+	else
+		timer_set(pit->vmm, &pit->timer, tick_time(state->next));
 }
 
 static void set_irq(struct pit *pit)
@@ -175,13 +183,30 @@ static void set_irq(struct pit *pit)
 		irq_set(pit->vmm, PIT_GSI, output(&pit->state->counter[0], ticks(pit->vmm)));
 }
 
-/* The output rises now. It has been low for a tick at least, which nobody may have seen. */
+/* The output has been low for a tick at least, which nobody may have seen, and rises. */
+static void rise(struct pit *pit)
+{
+	irq_set(pit->vmm, PIT_GSI, false);
+	irq_set(pit->vmm, PIT_GSI, true);
+}
+
+/* The time of an edge, or of one that is owed. */
 static void edge(void *device)
 {
 	struct pit *pit = device;
+	struct pit_state *state = pit->state;
+	uint64_t now = ticks(pit->vmm);
+	bool waits = irq_waits(pit->vmm, PIT_GSI);
 
-	irq_set(pit->vmm, PIT_GSI, false);
-	irq_set(pit->vmm, PIT_GSI, true);
+	if (now >= state->next) {
+		if (periodic(&state->counter[0]))
+			tick_owe(&state->owed,
+				 (now - state->next) / state->counter[0].count + waits);
+		rise(pit);
+	} else if (state->owed > 0 && !waits) {
+		state->owed--;
+		rise(pit);
+	}
 	schedule(pit);
 }
 

@@ -10,9 +10,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "vmm-user/vmm/devices/tick.h"
 #include "vmm-user/vmm/machine.h"
 
-#define RTC_VERSION	1u
+#define RTC_VERSION	2u
 #define RTC_GSI		8
 #define RTC_BYTES	256
 #define NANOSECONDS	1000000000ll
@@ -69,7 +70,8 @@ struct rtc_state {
 	int64_t phase;	/* nanoseconds into the second at which it stands, while it does not */
 	int64_t looked; /* second up to which UF and AF are right */
 	int64_t ticks;	/* periodic ticks up to which PF is right */
-	uint8_t index, extended_index, legacy_replaced, reserved[5];
+	uint16_t owed;	/* periodic interrupts */
+	uint8_t index, extended_index, legacy_replaced, reserved[3];
 };
 
 struct rtc {
@@ -248,8 +250,14 @@ static void catch_up(struct rtc *rtc)
 	struct rtc_state *state = rtc->state;
 	int64_t ticks = periods_now(rtc);
 
-	if (ticks != state->ticks)
+	if (ticks > state->ticks) {
+		/* Nobody has looked since the one before, or at those between. */
+		bool waits = (state->cmos[RTC_C] & RTC_C_PF) != 0;
+
+		if (state->cmos[RTC_B] & RTC_B_PIE)
+			tick_owe(&state->owed, (uint64_t)(ticks - state->ticks) - !waits);
 		state->cmos[RTC_C] |= RTC_C_PF;
+	}
 	state->ticks = ticks;
 	if (running(state)) {
 		int64_t second = floor_div(clock_now(rtc), NANOSECONDS);
@@ -269,12 +277,15 @@ static void schedule(struct rtc *rtc)
 {
 	struct rtc_state *state = rtc->state;
 	uint8_t wanted = state->cmos[RTC_B] & (uint8_t)~state->cmos[RTC_C];
-	int64_t length = period(state), at;
+	int64_t length = period(state), at, soon;
 
 	if ((wanted & RTC_B_PIE) && length != 0) {
 		__int128 tick = (__int128)(state->ticks + 1) * length;
 
 		at = (int64_t)((tick * NANOSECONDS + PERIODIC_HZ - 1) / PERIODIC_HZ);
+		soon = (int64_t)vmm_now(rtc->vmm) + length * NANOSECONDS / PERIODIC_HZ / 2;
+		if (state->owed > 0 && soon < at)
+			at = soon;
 		timer_set(rtc->vmm, &rtc->periodic, (uint64_t)at);
 	} else {
 		timer_clear(rtc->vmm, &rtc->periodic);
@@ -285,6 +296,21 @@ static void schedule(struct rtc *rtc)
 	} else {
 		timer_clear(rtc->vmm, &rtc->second);
 	}
+}
+
+static void periodic_expired(void *device)
+{
+	struct rtc *rtc = device;
+	struct rtc_state *state = rtc->state;
+
+	/* Between two: one that is owed. */
+	if (periods_now(rtc) == state->ticks && state->owed > 0 &&
+	    (state->cmos[RTC_C] & RTC_C_PF) == 0) {
+		state->owed--;
+		state->cmos[RTC_C] |= RTC_C_PF;
+	}
+	catch_up(rtc);
+	schedule(rtc);
 }
 
 static void expired(void *device)
@@ -370,6 +396,9 @@ static void control_write(struct rtc *rtc, unsigned index, uint8_t value)
 		clock_from_registers(rtc, state->phase);
 	}
 	state->ticks = periods_now(rtc);
+	/* Another rate, or none. */
+	if (index == RTC_A || (value & RTC_B_PIE) == 0)
+		state->owed = 0;
 	update_irq(rtc);
 	schedule(rtc);
 }
@@ -465,7 +494,7 @@ bool rtc_create(struct vmm *vmm, bool local_time)
 
 	*rtc = (struct rtc){.vmm = vmm,
 			    .second = {.expired = expired, .device = rtc},
-			    .periodic = {.expired = expired, .device = rtc}};
+			    .periodic = {.expired = periodic_expired, .device = rtc}};
 	rtc->state = state_section(vmm, "rtc", 0, RTC_VERSION, sizeof(*rtc->state), &fresh);
 	if (rtc->state == NULL)
 		return false;
