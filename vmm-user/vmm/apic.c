@@ -217,7 +217,8 @@ bool apic_has_interrupt(const struct vcpu *vcpu)
 {
 	int vector = highest(vcpu, APIC_IRR);
 
-	/* Switched off it keeps what was requested, and delivers nothing (SDM, section 11.4.7.2). */
+	/* Switched off it keeps what was requested, and delivers nothing (SDM, section 11.4.7.2).
+	 */
 	if (!enabled(vcpu))
 		return false;
 	for (int i = 3; i >= 0; i--) {
