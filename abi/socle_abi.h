@@ -321,6 +321,10 @@ _Static_assert(__builtin_offsetof(struct socle_vcpu_area, cpuid) == 4096, "socle
  * SOCLE_EXIT_IPI            info[0]: ICR. An IPI that is not a fixed interrupt: INIT, SIPI, NMI, SMI.
  * SOCLE_EXIT_WAKE           info[0]: bit mask of idle vCPUs that have an interrupt now.
  * SOCLE_EXIT_INTERRUPT      a physical interrupt, or a kick: nothing to do.
+ * SOCLE_EXIT_INTERRUPT_WINDOW
+ *                           SOCLE_LOAD_WINDOW was set, and the guest can take an interrupt now.
+ * SOCLE_EXIT_CR_ACCESS      AMD-V without decode assists: a MOV to CR8 at rip that the VMM is to do. The system
+ *                           state is in the area.
  * SOCLE_EXIT_SHUTDOWN       triple fault. The system state is in the area.
  * SOCLE_EXIT_ENTRY_FAILURE  the state is not one that the processor takes. info[0]: the vendor's code.
  */

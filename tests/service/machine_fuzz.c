@@ -145,7 +145,8 @@ static void check_run(int reason)
 					 1u << SOCLE_EXIT_INTERRUPT | 1u << SOCLE_EXIT_HLT |
 					 1u << SOCLE_EXIT_IO | 1u << SOCLE_EXIT_ENTRY_FAILURE |
 					 1u << SOCLE_EXIT_EOI | 1u << SOCLE_EXIT_IPI |
-					 1u << SOCLE_EXIT_WAKE;
+					 1u << SOCLE_EXIT_WAKE | 1u << SOCLE_EXIT_INTERRUPT_WINDOW |
+					 1u << SOCLE_EXIT_CR_ACCESS;
 
 	if (reason >= SOCLE_EXIT_COUNT || (reason >= 0 && !(possible >> reason & 1)))
 		test_fail("a run ended with %d", reason);
