@@ -139,8 +139,11 @@ struct socle_log_chunk {
 
 enum socle_stats_page {
 	SOCLE_STATS_CPU = 0, /* struct socle_stats_cpu of the CPU in arg1 */
-	SOCLE_STATS_EXITS =
-		1 /* six counters of the CPU in arg1 and the VM in arg2, from reason arg3 */
+	/*
+	 * Six counters of the VM in arg2, from reason arg3. Arg1 is the CPU for the service VM, and
+	 * the vCPU for a domain.
+	 */
+	SOCLE_STATS_EXITS = 1
 };
 
 #define SOCLE_VM_SERVICE 0u /* the VM number of the service VM */

@@ -234,6 +234,21 @@ struct domain *domain_find(uint64_t number, uint64_t key_low, uint64_t key_high)
 	return domain;
 }
 
+const uint64_t *domain_exits(uint64_t number, uint64_t index)
+{
+	const struct domain *domain;
+	const struct vcpu *vcpu;
+
+	if (number >= SOCLE_MAX_DOMAINS || index >= SOCLE_MAX_VCPUS)
+		return NULL;
+	domain = __atomic_load_n(&domains[number], __ATOMIC_ACQUIRE);
+	/* One that is dying may have given back the frame that the vCPU was in. */
+	if (domain == NULL || __atomic_load_n(&domain->state, __ATOMIC_ACQUIRE) != DOMAIN_ALIVE)
+		return NULL;
+	vcpu = __atomic_load_n(&domain->vcpu[index], __ATOMIC_ACQUIRE);
+	return vcpu != NULL ? vcpu->exits : NULL;
+}
+
 /* The caller's domain again, now under the lock, unless it is going away. */
 static struct domain *alive(const struct vcpu_registers *regs)
 {

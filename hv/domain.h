@@ -48,4 +48,10 @@ int64_t domain_vcpu_create(struct vcpu_registers *regs);
  */
 struct domain *domain_find(uint64_t number, uint64_t key_low, uint64_t key_high);
 
+/*
+ * The exits by reason of a vCPU of a domain that is alive, else NULL. For the root key's calls;
+ * good until this CPU's next exit.
+ */
+const uint64_t *domain_exits(uint64_t number, uint64_t vcpu);
+
 #endif

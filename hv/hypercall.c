@@ -83,16 +83,28 @@ static int64_t call_log_read(struct vcpu_registers *regs)
 	return (int64_t)bytes;
 }
 
+/* Of the service VM on a CPU, or of a domain's vCPU. */
+static const uint64_t *exits_of(uint64_t vm, uint64_t index)
+{
+	const struct cpu *cpu;
+
+	if (vm != SOCLE_VM_SERVICE)
+		return domain_exits(vm, index);
+	cpu = cpus_get(index);
+	return cpu != NULL ? cpu->service.exits : NULL;
+}
+
 static int64_t call_stats_read(struct vcpu_registers *regs)
 {
-	struct cpu *cpu = cpus_get(regs->r10);
+	const struct cpu *cpu = cpus_get(regs->r10);
+	const uint64_t *exits;
 	uint64_t first = regs->r9;
 	uint64_t word[6] = {0};
 
-	if (cpu == NULL)
-		return SOCLE_ERROR_ARGUMENT;
 	switch (regs->rdx) {
 	case SOCLE_STATS_CPU:
+		if (cpu == NULL)
+			return SOCLE_ERROR_ARGUMENT;
 		word[0] = cpu->hypervisor_cycles;
 		for (unsigned i = 0; i < SOCLE_EXIT_COUNT; i++)
 			word[1] += cpu->service.exits[i];
@@ -100,10 +112,11 @@ static int64_t call_stats_read(struct vcpu_registers *regs)
 		word[3] = cpu->hypercalls_denied;
 		break;
 	case SOCLE_STATS_EXITS:
-		if (regs->r8 != SOCLE_VM_SERVICE || first >= SOCLE_EXIT_COUNT)
+		exits = exits_of(regs->r8, regs->r10);
+		if (exits == NULL || first >= SOCLE_EXIT_COUNT)
 			return SOCLE_ERROR_ARGUMENT;
 		for (unsigned i = 0; i < 6 && first + i < SOCLE_EXIT_COUNT; i++)
-			word[i] = cpu->service.exits[first + i];
+			word[i] = exits[first + i];
 		break;
 	default:
 		return SOCLE_ERROR_ARGUMENT;

@@ -660,6 +660,38 @@ START_TEST(runs)
 }
 END_TEST
 
+/* The counter of one reason, or the error. */
+static int64_t exits(uint64_t vm, uint64_t vcpu, uint64_t reason)
+{
+	int64_t result = calls_with(calls_root_key, SOCLE_CALL_STATS_READ, SOCLE_STATS_EXITS, vcpu,
+				    vm, reason);
+
+	return result == SOCLE_OK ? (int64_t)calls_reply().word[0] : result;
+}
+
+START_TEST(counts_exits)
+{
+	struct client c = guest_with_vcpu(0);
+
+	ck_assert_int_eq(run(2, c, 0), SOCLE_OK);
+	calls_cpu[2].current->exits[SOCLE_EXIT_IO] = 41;
+	ck_assert_int_eq(exits(c.domain, 0, SOCLE_EXIT_IO), 41);
+	ck_assert_int_eq(exits(c.domain, 0, SOCLE_EXIT_COUNT), SOCLE_ERROR_ARGUMENT);
+	/* no such vCPU, no such domain */
+	ck_assert_int_eq(exits(c.domain, 1, SOCLE_EXIT_IO), SOCLE_ERROR_ARGUMENT);
+	ck_assert_int_eq(exits(c.domain, SOCLE_MAX_VCPUS, 0), SOCLE_ERROR_ARGUMENT);
+	ck_assert_int_eq(exits(c.domain, UINT64_MAX, 0), SOCLE_ERROR_ARGUMENT);
+	ck_assert_int_eq(exits(c.domain + 1, 0, 0), SOCLE_ERROR_ARGUMENT);
+	ck_assert_int_eq(exits(SOCLE_MAX_DOMAINS, 0, 0), SOCLE_ERROR_ARGUMENT);
+	ck_assert_int_eq(exits(UINT64_MAX, 0, 0), SOCLE_ERROR_ARGUMENT);
+	/* one that is being destroyed may have given the vCPU back */
+	ck_assert_int_eq(destroy_step(c.domain), SOCLE_AGAIN);
+	ck_assert_int_eq(exits(c.domain, 0, SOCLE_EXIT_IO), SOCLE_ERROR_ARGUMENT);
+	calls_exit(2, SOCLE_EXIT_INTERRUPT);
+	destroy(c.domain);
+}
+END_TEST
+
 START_TEST(kicks)
 {
 	struct client c = guest_with_vcpu(0);
@@ -849,6 +881,7 @@ Suite *unit_suite(void)
 	tcase_add_test(calls, vendor_refuses_a_vcpu);
 	tcase_add_test(calls, guests_xsetbv);
 	tcase_add_test(calls, runs);
+	tcase_add_test(calls, counts_exits);
 	tcase_add_test(calls, kicks);
 	tcase_add_test(calls, destroy_while_running);
 	tcase_add_test(calls, dying);
