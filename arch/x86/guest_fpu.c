@@ -75,6 +75,22 @@ void guest_fpu_save(struct vcpu *vcpu)
 	set_xcr0(cpu->all_xcr0, cpu->service_xcr0);
 }
 
+bool guest_fpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
+{
+	if (value == vcpu->xcr0 || value == 0)
+		return true;
+	if (!xcr0_valid(value, vcpu->cpu->all_xcr0))
+		return false;
+	vcpu->xcr0 = value;
+	xsetbv(0, value);
+	return true;
+}
+
+uint64_t guest_fpu_xcr0(const struct vcpu *vcpu)
+{
+	return vcpu->cpu->all_xcr0 != 0 ? xgetbv(0) : vcpu->xcr0;
+}
+
 bool guest_fpu_xsetbv(uint32_t index, uint64_t value)
 {
 	/* PKRU is switched by itself. */

@@ -14,6 +14,15 @@
 void guest_fpu_load(struct vcpu *vcpu);
 void guest_fpu_save(struct vcpu *vcpu);
 
+/*
+ * Takes XCR0 from the VMM, while the guest's state is in this CPU's registers; 0 leaves it. False:
+ * no processor takes that value.
+ */
+bool guest_fpu_set_xcr0(struct vcpu *vcpu, uint64_t value);
+
+/* XCR0 of the guest that runs on this CPU. */
+uint64_t guest_fpu_xcr0(const struct vcpu *vcpu);
+
 /* XSETBV of the guest that runs on this CPU. False: the processor would raise #GP. */
 bool guest_fpu_xsetbv(uint32_t index, uint64_t value);
 

@@ -62,7 +62,9 @@ struct vcpu {
 	bool uses_debug;      /* of debug registers: guest_debug.h */
 	struct cpu *last_cpu; /* on which it ran last */
 	uint64_t cr2, dr6;    /* VT-x: what no VMCS holds, while it does not run */
-	uint64_t switched[5]; /* vmx_guest.c; also the service VM's, while a guest runs */
+	uint64_t switched[5]; /* enum vmx_switched; also the service VM's, while a guest runs */
+	uint64_t run_end;     /* VT-x: when its run has to end, in the host's TSC */
+	uint64_t timer_set;   /* VT-x: the deadline that the VMX-preemption timer was set by */
 	uint32_t number;      /* in its domain */
 	uint32_t running;     /* atomic: a CPU runs it */
 	uint32_t kicked;      /* atomic: its next run ends at once */

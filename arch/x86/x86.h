@@ -26,6 +26,7 @@
 #define CR4_OSXSAVE (1ull << 18)
 #define CR4_PKE	    (1ull << 22)
 
+#define XCR0_X87  (1ull << 0)
 #define XCR0_PKRU (1ull << 9)
 
 #define EFER_SCE  (1ull << 0)

@@ -2,8 +2,8 @@
 #include "arch/x86/xcr.h"
 
 #include "arch/x86/asm.h"
+#include "arch/x86/x86.h"
 
-#define XCR0_X87    (1ull << 0)
 #define XCR0_SSE    (1ull << 1)
 #define XCR0_AVX    (1ull << 2)
 #define XCR0_MPX    (3ull << 3)

@@ -24,5 +24,10 @@ def takes_all_modes_and_no_bad_state(machine):
 
 
 @system_test(smp=2)
+def keeps_what_is_beside_its_registers(machine):
+    passes(machine, "domain-edges")
+
+
+@system_test(smp=2)
 def is_left_at_other_cpus_nmis(machine):
     passes(machine, "domain-kick")

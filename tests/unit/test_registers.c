@@ -322,7 +322,7 @@ static void vtx(uint64_t secondary)
 							      << 32 |
 						      0x4006172);
 	fake_msr(MSR_VMX_PROCBASED_CTLS2, secondary << 32);
-	fake_msr(MSR_VMX_TRUE_EXIT_CTLS, (0x3c0204ull | 0x36dfb) << 32 | 0x36dfb);
+	fake_msr(MSR_VMX_TRUE_EXIT_CTLS, (0x7c0204ull | 0x36dfb) << 32 | 0x36dfb);
 	fake_msr(MSR_VMX_TRUE_ENTRY_CTLS, (0xc204ull | 0x11fb) << 32 | 0x11fb);
 	fake_msr(MSR_VMX_EPT_VPID_CAP, EPT_CAP_LEVELS4 | EPT_CAP_WB | EPT_CAP_PAGE_2M |
 					       EPT_CAP_INVEPT | EPT_CAP_INVEPT_ALL);
@@ -350,6 +350,7 @@ START_TEST(vmx_enough)
 	vtx(EPT_AND_UNRESTRICTED);
 	ck_assert_ptr_null(vmx_check(&controls, text));
 	ck_assert_uint_eq(controls.pin, 0x3e);
+	ck_assert_uint_eq(controls.exit & EXIT_SAVE_PREEMPTION_TIMER, 0); /* the guests' */
 	ck_assert_uint_eq(controls.processor, 0x94006172); /* no NMI window until an NMI waits */
 	ck_assert_uint_eq(controls.secondary, EPT_AND_UNRESTRICTED);
 	/* what is offered beside is taken, VPID only if it can be invalidated */

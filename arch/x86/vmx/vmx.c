@@ -9,10 +9,12 @@
 #include "hv/shootdown.h"
 #include "hv/string.h"
 
-#define CPUID_1_XSAVE (1u << 26)
+#define CPUID_1_XSAVE	(1u << 26)
+#define TIMER_TICKS_MIN 1024 /* of the TSC */
 
 struct vmx_controls vmx_controls;
-uint32_t vmx_run_ticks;
+uint64_t vmx_run_ticks;
+unsigned vmx_timer_shift;
 
 /* VMXON, VMCLEAR, VMPTRLD (SDM volume 3, section 31.3). False: the instruction failed. */
 #define VMX_INSTRUCTION(name)                                                                      \
@@ -100,8 +102,9 @@ static void ask_for_exit(void)
  * - The request is in the VMCS and not in a variable, and nothing interrupts this function. An
  *   entry that follows it sees the request; an NMI that comes later than that exits by itself.
  * - vmx_nmis_answer() takes the request back, and then the count. An NMI before it has taken the
- *   count is answered there, one behind it makes its request again. Nothing else writes these
- *   fields of a VMCS that is in use.
+ *   count is answered there, one behind it makes its request again.
+ * - vmx_timer_update() sets a guest's timer, and then looks at the count: as the next one. Nothing
+ *   else writes these fields of a VMCS that is in use.
  * - vmx_vmcs_load() makes another VMCS the current one, and then looks at the count: an NMI before
  *   is in the count, one behind it makes its request in the new one. There is always a current
  *   VMCS, since one is cleared only when another is current. Before the first there is the count,
@@ -118,6 +121,29 @@ void vmx_cpu_nmi(struct cpu *cpu)
 	ask_for_exit();
 }
 
+/*
+ * Ends the guest's next entry when its local APIC's timer is due, or its run is over. It executes
+ * something at any rate: with a period that is too short for that it would only exit.
+ */
+static void set_timer(struct vcpu *vcpu)
+{
+	uint64_t now = rdtsc(), end = vcpu->run_end;
+
+	vcpu->timer_set = vmx_timer_wanted(vcpu);
+	if (vcpu->timer_set != 0 && vcpu->timer_set < end)
+		end = vcpu->timer_set;
+	if (end < now + TIMER_TICKS_MIN)
+		end = now + TIMER_TICKS_MIN;
+	vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, ((end - now) >> vmx_timer_shift) + 1);
+}
+
+void vmx_timer_update(struct vcpu *vcpu)
+{
+	set_timer(vcpu);
+	if (__atomic_load_n(&vcpu->cpu->nmis_arrived, __ATOMIC_RELAXED) != 0)
+		ask_for_exit();
+}
+
 bool vmx_nmis_answer(struct cpu *cpu)
 {
 	uint32_t count;
@@ -125,7 +151,7 @@ bool vmx_nmis_answer(struct cpu *cpu)
 	if (cpu->current == &cpu->service)
 		vmcs_write(VMCS_PIN_CONTROLS, vmx_controls.pin);
 	else
-		vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, vmx_run_ticks);
+		set_timer(cpu->current);
 	count = __atomic_exchange_n(&cpu->nmis_arrived, 0, __ATOMIC_RELAXED);
 	for (uint32_t i = 0; i < count; i++)
 		if (!shootdown_answer(cpu))
@@ -137,7 +163,8 @@ bool vmx_nmis_answer(struct cpu *cpu)
 
 void vmx_want_nmi_window(void)
 {
-	vmcs_write(VMCS_PROCESSOR_CONTROLS, vmx_controls.processor | PROCESSOR_NMI_WINDOW_EXITING);
+	vmcs_write(VMCS_PROCESSOR_CONTROLS,
+		   vmcs_read(VMCS_PROCESSOR_CONTROLS) | PROCESSOR_NMI_WINDOW_EXITING);
 }
 
 void vmx_vmcs_format(struct vcpu *vcpu)
@@ -149,8 +176,6 @@ void vmx_vmcs_format(struct vcpu *vcpu)
 void vmx_vmcs_load(struct cpu *cpu, const struct vcpu *vcpu)
 {
 	hv_assert(vmptrld(vcpu->control_pa));
-	if (vcpu->domain != NULL)
-		vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, vmx_run_ticks);
 	if (__atomic_load_n(&cpu->nmis_arrived, __ATOMIC_RELAXED) != 0)
 		ask_for_exit();
 }

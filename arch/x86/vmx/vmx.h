@@ -14,6 +14,23 @@
 	(PROCESSOR_TSC_OFFSETTING | PROCESSOR_HLT_EXITING | PROCESSOR_MWAIT_EXITING |              \
 	 PROCESSOR_RDPMC_EXITING | PROCESSOR_MOV_DR_EXITING | PROCESSOR_IO_EXITING |               \
 	 PROCESSOR_MONITOR_EXITING | PROCESSOR_CR8_EXITING)
+#define VMX_EXIT_GUESTS EXIT_SAVE_PREEMPTION_TIMER
+
+/*
+ * The bits of CR0 and CR4 that are not a guest's. No exit changes CD and NW: set, they would slow
+ * down the service VM too. With MCE clear, a machine check would stop the CPU. In CR4 a guest has
+ * those known here: others come with state that nobody would switch (CET, PKS, UINTR, key locker),
+ * with five levels, or with VT-x.
+ */
+#define VMX_GUEST_CR0_OWNED (CR0_NE | CR0_NW | CR0_CD)
+#define VMX_GUEST_CR4_KNOWN 0x00770fffull /* VME .. UMIP, FSGSBASE .. OSXSAVE, SMEP, SMAP, PKE */
+
+/*
+ * Registers that no entry or exit switches. A guest reads all and writes KERNEL_GS_BASE (SWAPGS)
+ * with no exit; its writes of the others exit, once in a boot, so that what they hold is known when
+ * it is left. The service VM writes them as it likes: they are read when a guest is entered.
+ */
+enum vmx_switched { VMX_STAR, VMX_LSTAR, VMX_CSTAR, VMX_SFMASK, VMX_KERNEL_GS_BASE, VMX_SWITCHED };
 
 /* The controls of the service VM: what is wanted and this machine offers. The same on every CPU. */
 struct vmx_controls {
@@ -34,12 +51,15 @@ uint32_t vmx_may_be_one(uint32_t msr);
 extern struct vmx_controls vmx_controls;
 
 /*
- * The longest that a guest runs on end, in counts of the VMX-preemption timer. Interrupts end its
- * runs before that; but not where the service VM has switched its tick off, nor under Bochs 2.7,
- * which keeps all interrupts back from a guest that is entered with RFLAGS.IF clear.
+ * The longest that a guest runs on end, in ticks of the TSC. Interrupts end its runs before that;
+ * but not where the service VM has switched its tick off, nor under Bochs 2.7, which keeps all
+ * interrupts back from a guest that is entered with RFLAGS.IF clear.
  */
 #define VMX_RUNS_PER_SECOND 100
-extern uint32_t vmx_run_ticks;
+extern uint64_t vmx_run_ticks;
+
+/* The VMX-preemption timer counts the TSC >> this. */
+extern unsigned vmx_timer_shift;
 
 /*
  * exit.code of an entry that VMLAUNCH or VMRESUME refused: exit.information is the VM-instruction
@@ -67,6 +87,16 @@ void vmx_guest_leave(struct vcpu *vcpu);
 void vmx_guest_save_system(struct vcpu *vcpu);
 bool vmx_guest_interrupt(struct vcpu *vcpu, uint8_t vector);
 bool vmx_guest_event(struct vcpu *vcpu, uint64_t event);
+
+/*
+ * vmx_state.c: takes the system state into the current VMCS, the vCPU's. Whether it makes sense is
+ * the processor's to judge, at the entry (SDM volume 3, section 27.3.1). What entries do not check
+ * is checked here; it makes the entry fail as well. *shared may change meanwhile.
+ */
+void vmx_guest_load_system(struct vcpu *vcpu, const struct socle_system_state *shared);
+
+/* What WRMSR takes: anything else would be a fault of the hypervisor's. */
+bool vmx_switched_valid(enum vmx_switched which, uint64_t value);
 
 /* vmx_msr_read() and vmx_msr_write() for guests. */
 bool vmx_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
@@ -102,8 +132,28 @@ void vmx_host_init(const struct cpu *cpu);
  */
 bool vmx_nmis_answer(struct cpu *cpu);
 
-/* Asks for an exit of the service VM, whose VMCS is current, when it can take an NMI. */
+/* Asks for an exit of the VM whose VMCS is current when it can take an NMI. */
 void vmx_want_nmi_window(void);
+
+/*
+ * A guest's VMX-preemption timer follows the deadline of its local APIC's timer. wanted: that
+ * deadline; is_stale: it is not what the timer was set by; update: sets the timer in the current
+ * VMCS, the vCPU's.
+ */
+static inline uint64_t vmx_timer_wanted(const struct vcpu *vcpu)
+{
+	return *(const volatile uint64_t *)&vcpu->area->timer_deadline;
+}
+
+static inline bool vmx_timer_is_stale(const struct vcpu *vcpu)
+{
+	return __builtin_expect(vmx_timer_wanted(vcpu) != vcpu->timer_set, false);
+}
+
+void vmx_timer_update(struct vcpu *vcpu);
+
+/* vmx_exit.c: says in common words why the vCPU was left. */
+enum socle_exit_reason vmx_decode_exit(struct vcpu *vcpu);
 
 /* Ends the shadow of an STI or MOV SS in the current VMCS. */
 void vmx_end_shadow(void);

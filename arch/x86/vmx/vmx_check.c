@@ -35,9 +35,10 @@ static const struct control_word control_words[] = {
 	{"NMI exiting, virtual NMIs and the VMX-preemption timer", MSR_VMX_TRUE_PINBASED_CTLS,
 	 PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER | VMX_PIN_GUESTS, 0,
 	 offsetof(struct vmx_controls, pin)},
-	{"exits that switch EFER and PAT", MSR_VMX_TRUE_EXIT_CTLS,
+	{"exits that switch EFER and PAT, and save the VMX-preemption timer",
+	 MSR_VMX_TRUE_EXIT_CTLS,
 	 EXIT_SAVE_DEBUG_CONTROLS | EXIT_HOST_ADDRESS_SPACE_SIZE | EXIT_SAVE_PAT | EXIT_LOAD_PAT |
-		 EXIT_SAVE_EFER | EXIT_LOAD_EFER,
+		 EXIT_SAVE_EFER | EXIT_LOAD_EFER | VMX_EXIT_GUESTS,
 	 0, offsetof(struct vmx_controls, exit)},
 	{"entries that switch EFER and PAT", MSR_VMX_TRUE_ENTRY_CTLS,
 	 ENTRY_LOAD_DEBUG_CONTROLS | ENTRY_IA32E_MODE_GUEST | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0,
@@ -83,6 +84,7 @@ static const char *choose_controls(struct vmx_controls *controls, char *text)
 	}
 	/* The guests', and those that are asked for only while something waits. */
 	controls->pin &= ~(PIN_PREEMPTION_TIMER | VMX_PIN_GUESTS);
+	controls->exit &= ~VMX_EXIT_GUESTS;
 	controls->processor &=
 		~(PROCESSOR_NMI_WINDOW_EXITING | PROCESSOR_INTERRUPT_WINDOW | VMX_PROCESSOR_GUESTS);
 	return NULL;

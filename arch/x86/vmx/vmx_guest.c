@@ -27,45 +27,18 @@
 #define TSS_RESET    0x008b
 #define DR6_RESET    0xffff0ff0
 #define DR7_RESET    0x400
-#define DR7_ENABLES  0xff
 #define MXCSR_OFFSET 24 /* in the XSAVE area */
 #define MXCSR_RESET  0x1f80
-
-/* The bits of attributes in the area, and where the upper ones are in access rights. */
-#define ATTRIBUTES_LOW	   0x0ffu
-#define ATTRIBUTES_HIGH	   0xf00u
-#define ATTRIBUTES_SHIFT   4
-#define ATTRIBUTES_PRESENT 0x080u
-#define ATTRIBUTES_DPL	   0x060u
-#define ATTRIBUTES_G	   0x800u
-
-/*
- * The bits of CR0 and CR4 that are not the guest's. No exit changes CD and NW: set, they would slow
- * down the service VM too. With MCE clear, a machine check would stop the CPU. In CR4 a guest has
- * those known here: others come with state that nobody would switch (CET, PKS, UINTR, key locker),
- * with five levels, or with VT-x.
- */
-#define CR0_OWNED (CR0_NE | CR0_NW | CR0_CD)
-#define CR4_KNOWN 0x00770fffull /* VME .. UMIP, FSGSBASE, PCIDE, OSXSAVE, SMEP, SMAP, PKE */
-#define CR4_OWNED (~CR4_KNOWN | CR4_MCE)
-
-/* No processor takes it in CR4: makes an entry fail. */
-#define CR4_IMPOSSIBLE (1ull << 63)
 
 /* Exceptions with an error code (SDM volume 3, table 6-1). */
 #define HAVE_ERROR_CODE	 0x00227d00u
 #define FIRST_INTERRUPT	 32
 #define EVENT_ERROR_BITS 32 /* where the error code is in the area's event */
 
-/*
- * Registers that no entry or exit switches. The guest reads all and writes KERNEL_GS_BASE (SWAPGS)
- * with no exit; its writes of the others exit, once in a boot, so that what they hold is known when
- * it is left. The service VM writes them as it likes: they are read when a guest is entered.
- */
-enum switched { STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE, SWITCHED };
-static const uint32_t switched_msr[SWITCHED] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
-						MSR_KERNEL_GS_BASE};
-_Static_assert(ARRAY_COUNT(((struct vcpu *)0)->switched) == SWITCHED, "struct vcpu");
+/* In the order of enum vmx_switched. */
+static const uint32_t switched_msr[VMX_SWITCHED] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
+						    MSR_KERNEL_GS_BASE};
+_Static_assert(ARRAY_COUNT(((struct vcpu *)0)->switched) == VMX_SWITCHED, "struct vcpu");
 
 /* The MSR bitmap (SDM volume 3, section 25.6.9): all exit, but for those that are the guest's. */
 #define MSR_MAP_READ_LOW   0
@@ -95,7 +68,7 @@ void vmx_guest_map_init(void)
 	memset(msr_map, 0xff, sizeof(msr_map));
 	for (unsigned i = 0; i < ARRAY_COUNT(own); i++)
 		pass(own[i], true);
-	for (unsigned i = STAR; i <= SFMASK; i++)
+	for (unsigned i = VMX_STAR; i <= VMX_SFMASK; i++)
 		pass(switched_msr[i], false);
 }
 
@@ -104,191 +77,6 @@ static uint16_t vpid_of(const struct vcpu *vcpu)
 {
 	_Static_assert(SOCLE_MAX_DOMAINS * SOCLE_MAX_VCPUS <= 0x10000, "VPIDs have 16 bits");
 	return (uint16_t)(vcpu->domain->id * SOCLE_MAX_VCPUS + vcpu->number);
-}
-
-/* System state ------------------------------------------------------------------------------------
- */
-
-static bool is_canonical(uint64_t address)
-{
-	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
-}
-
-/*
- * A limit is in bytes in both formats, and G in the VMCS has to agree with it (section 27.3.1.2);
- * AMD-V takes any G, and so does the area.
- */
-static void load_segment(unsigned offset, struct socle_segment s)
-{
-	uint32_t attributes = s.attributes, limit = s.limit;
-
-	if (limit >> 20 != 0) {
-		attributes |= ATTRIBUTES_G;
-		limit |= 0xfff;
-	} else if ((limit & 0xfff) != 0xfff) {
-		attributes &= ~ATTRIBUTES_G;
-	}
-	vmcs_write(VMCS_GUEST_ES_SELECTOR + offset, s.selector);
-	vmcs_write(VMCS_GUEST_ES_LIMIT + offset, limit);
-	vmcs_write(VMCS_GUEST_ES_BASE + offset, s.base);
-	vmcs_write(VMCS_GUEST_ES_ACCESS_RIGHTS + offset,
-		   (attributes & ATTRIBUTES_LOW) |
-			   (attributes & ATTRIBUTES_HIGH) << ATTRIBUTES_SHIFT |
-			   (attributes & ATTRIBUTES_PRESENT ? 0 : ACCESS_RIGHTS_UNUSABLE));
-}
-
-/* Of an unusable segment only the DPL is defined, which is the CPL in SS (section 25.4.1). */
-static struct socle_segment save_segment(unsigned offset)
-{
-	uint32_t rights = (uint32_t)vmcs_read(VMCS_GUEST_ES_ACCESS_RIGHTS + offset);
-	uint32_t attributes = rights & ACCESS_RIGHTS_UNUSABLE
-				      ? rights & ATTRIBUTES_DPL
-				      : (rights & ATTRIBUTES_LOW) |
-						(rights >> ATTRIBUTES_SHIFT & ATTRIBUTES_HIGH);
-
-	return (struct socle_segment){(uint16_t)vmcs_read(VMCS_GUEST_ES_SELECTOR + offset),
-				      (uint16_t)attributes,
-				      (uint32_t)vmcs_read(VMCS_GUEST_ES_LIMIT + offset),
-				      vmcs_read(VMCS_GUEST_ES_BASE + offset)};
-}
-
-/* Makes the next entry fail. */
-static void refuse_entry(void)
-{
-	vmcs_write(VMCS_GUEST_CR4, vmcs_read(VMCS_GUEST_CR4) | CR4_IMPOSSIBLE);
-}
-
-/* EFER.LMA follows from the others, and the entry control from it. */
-static void load_paging(const struct socle_system_state *s)
-{
-	uint64_t cr0 = s->cr0, cr4 = s->cr4, efer = s->efer & ~EFER_LMA;
-	uint64_t entry = vmcs_read(VMCS_ENTRY_CONTROLS) & ~(uint64_t)ENTRY_IA32E_MODE_GUEST;
-
-	if ((efer & EFER_LME) && (cr0 & CR0_PG)) {
-		efer |= EFER_LMA;
-		entry |= ENTRY_IA32E_MODE_GUEST;
-	}
-	vmcs_write(VMCS_GUEST_CR0, (cr0 & ~CR0_OWNED) | CR0_NE);
-	vmcs_write(VMCS_CR0_READ_SHADOW, cr0);
-	vmcs_write(VMCS_GUEST_CR3, s->cr3);
-	vmcs_write(VMCS_GUEST_CR4, (cr4 & CR4_KNOWN) | CR4_VMXE | CR4_MCE);
-	if (cr4 & ~CR4_KNOWN)
-		refuse_entry();
-	vmcs_write(VMCS_CR4_READ_SHADOW, cr4);
-	vmcs_write(VMCS_GUEST_EFER, efer);
-	vmcs_write(VMCS_ENTRY_CONTROLS, entry);
-}
-
-/*
- * The processor refuses an entry with a shadow after STI while interrupts are off, and one with a
- * shadow whose single step is not pending (section 27.3.1.5).
- */
-static void load_interruptibility(const struct socle_system_state *s)
-{
-	uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
-	uint64_t value = s->nmi_blocked & 1 ? INTERRUPTIBILITY_NMI : 0;
-	bool shadow = s->interrupt_shadow & 1;
-
-	if (shadow)
-		value |= rflags & RFLAGS_IF ? INTERRUPTIBILITY_STI : INTERRUPTIBILITY_MOV_SS;
-	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, value);
-	vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS,
-		   shadow && (rflags & RFLAGS_TF) ? PENDING_DEBUG_BS : 0);
-	vmcs_write(VMCS_GUEST_ACTIVITY, 0);
-}
-
-static void use_debug(struct vcpu *vcpu)
-{
-	vcpu->uses_debug = true;
-	vmcs_write(VMCS_PROCESSOR_CONTROLS,
-		   vmcs_read(VMCS_PROCESSOR_CONTROLS) & ~(uint64_t)PROCESSOR_MOV_DR_EXITING);
-}
-
-/* What WRMSR takes: anything else would be a fault of the hypervisor's. */
-static bool switched_valid(enum switched which, uint64_t value)
-{
-	if (which == STAR)
-		return true;
-	return which == SFMASK ? value >> 32 == 0 : is_canonical(value);
-}
-
-/*
- * Takes the system state. Whether it makes sense is the processor's to judge, at the entry (section
- * 27.3.1). What entries do not check is checked here; it makes the entry fail as well. s may change
- * meanwhile.
- */
-static void load_system(struct vcpu *vcpu, const struct socle_system_state *s)
-{
-	const struct socle_segment *segment = (const struct socle_segment *)s;
-	const uint64_t msrs[SWITCHED] = {s->star, s->lstar, s->cstar, s->sfmask, s->kernel_gs_base};
-
-	_Static_assert(offsetof(struct socle_system_state, tr) ==
-			       SEGMENT_TR * sizeof(struct socle_segment),
-		       "the segments are in the order of enum vmcs_segment");
-	for (unsigned i = SEGMENT_ES; i <= SEGMENT_TR; i++)
-		load_segment(2 * i, segment[i]);
-	vmcs_write(VMCS_GUEST_GDTR_BASE, s->gdtr.base);
-	vmcs_write(VMCS_GUEST_GDTR_LIMIT, s->gdtr.limit);
-	vmcs_write(VMCS_GUEST_IDTR_BASE, s->idtr.base);
-	vmcs_write(VMCS_GUEST_IDTR_LIMIT, s->idtr.limit);
-	load_paging(s);
-	load_interruptibility(s);
-	vcpu->cr2 = s->cr2;
-	memcpy(vcpu->dr, s->dr, sizeof(vcpu->dr));
-	vcpu->dr6 = (uint32_t)s->dr6;
-	vmcs_write(VMCS_GUEST_DR7, s->dr7);
-	if (s->dr7 & DR7_ENABLES)
-		use_debug(vcpu);
-	vmcs_write(VMCS_GUEST_PAT, s->pat);
-	vmcs_write(VMCS_GUEST_SYSENTER_CS, s->sysenter_cs);
-	vmcs_write(VMCS_GUEST_SYSENTER_ESP, s->sysenter_esp);
-	vmcs_write(VMCS_GUEST_SYSENTER_EIP, s->sysenter_eip);
-	vcpu->tsc_offset = s->tsc_offset;
-	vmcs_write(VMCS_TSC_OFFSET, vcpu->tsc_offset);
-	for (unsigned i = 0; i < SWITCHED; i++) {
-		uint64_t value = *(const volatile uint64_t *)&msrs[i];
-
-		if (switched_valid(i, value))
-			vcpu->switched[i] = value;
-		else
-			refuse_entry();
-	}
-}
-
-void vmx_guest_save_system(struct vcpu *vcpu)
-{
-	struct socle_system_state *s = &vcpu->area->system;
-	struct socle_segment *segment = (struct socle_segment *)s;
-	uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-
-	for (unsigned i = SEGMENT_ES; i <= SEGMENT_TR; i++)
-		segment[i] = save_segment(2 * i);
-	s->gdtr.base = vmcs_read(VMCS_GUEST_GDTR_BASE);
-	s->gdtr.limit = (uint32_t)vmcs_read(VMCS_GUEST_GDTR_LIMIT);
-	s->idtr.base = vmcs_read(VMCS_GUEST_IDTR_BASE);
-	s->idtr.limit = (uint32_t)vmcs_read(VMCS_GUEST_IDTR_LIMIT);
-	s->cr0 = vmx_vcpu_read(vcpu, VCPU_CR0);
-	s->cr2 = read_cr2();
-	s->cr3 = vmcs_read(VMCS_GUEST_CR3);
-	s->cr4 = vmx_vcpu_read(vcpu, VCPU_CR4);
-	s->efer = vmcs_read(VMCS_GUEST_EFER);
-	s->xcr0 = vcpu->xcr0;
-	guest_debug_read(vcpu);
-	memcpy(s->dr, vcpu->dr, sizeof(s->dr));
-	s->dr6 = read_dr6();
-	s->dr7 = vmcs_read(VMCS_GUEST_DR7);
-	s->pat = vmcs_read(VMCS_GUEST_PAT);
-	s->star = vcpu->switched[STAR];
-	s->lstar = vcpu->switched[LSTAR];
-	s->cstar = vcpu->switched[CSTAR];
-	s->sfmask = vcpu->switched[SFMASK];
-	s->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
-	s->sysenter_cs = vmcs_read(VMCS_GUEST_SYSENTER_CS);
-	s->sysenter_esp = vmcs_read(VMCS_GUEST_SYSENTER_ESP);
-	s->sysenter_eip = vmcs_read(VMCS_GUEST_SYSENTER_EIP);
-	s->interrupt_shadow =
-		(interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) != 0;
-	s->nmi_blocked = (interruptibility & INTERRUPTIBILITY_NMI) != 0;
 }
 
 /* Creation, and around a run ----------------------------------------------------------------------
@@ -313,8 +101,8 @@ static const struct socle_system_state reset_state = {
 };
 
 /*
- * XSAVES and UMWAIT are left out: their registers (IA32_XSS, IA32_UMWAIT_CONTROL) are the service
- * VM's.
+ * XSAVES, UMWAIT and RDTSCP, with RDPID, are left out: their registers (IA32_XSS,
+ * IA32_UMWAIT_CONTROL, IA32_TSC_AUX) are the service VM's.
  */
 static struct vmx_controls guest_controls(void)
 {
@@ -322,8 +110,9 @@ static struct vmx_controls guest_controls(void)
 
 	controls.pin |= VMX_PIN_GUESTS | PIN_PREEMPTION_TIMER;
 	controls.processor |= VMX_PROCESSOR_GUESTS;
-	controls.secondary &= ~(SECONDARY_ENABLE_XSAVES | SECONDARY_ENABLE_USER_WAIT);
-	controls.exit |= vmx_may_be_one(MSR_VMX_TRUE_EXIT_CTLS) & EXIT_SAVE_PREEMPTION_TIMER;
+	controls.exit |= VMX_EXIT_GUESTS;
+	controls.secondary &=
+		~(SECONDARY_ENABLE_XSAVES | SECONDARY_ENABLE_USER_WAIT | SECONDARY_ENABLE_RDTSCP);
 	controls.secondary |= vmx_may_be_one(MSR_VMX_PROCBASED_CTLS2) & SECONDARY_WBINVD_EXITING;
 	return controls;
 }
@@ -347,12 +136,12 @@ bool vmx_guest_init(struct vcpu *vcpu, const struct ept *memory)
 	 * interrupts: each round exits. A machine check is the machine's.
 	 */
 	vmcs_write(VMCS_EXCEPTION_BITMAP, 1u << VECTOR_AC | 1u << VECTOR_DB | 1u << VECTOR_MC);
-	vmcs_write(VMCS_CR0_MASK, CR0_OWNED);
-	vmcs_write(VMCS_CR4_MASK, CR4_OWNED);
+	vmcs_write(VMCS_CR0_MASK, VMX_GUEST_CR0_OWNED);
+	vmcs_write(VMCS_CR4_MASK, ~VMX_GUEST_CR4_KNOWN | CR4_MCE);
 	vmcs_write(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
 	vmcs_write(VMCS_GUEST_RSP, 0);
 	vmcs_write(VMCS_GUEST_RIP, 0xfff0);
-	load_system(vcpu, &reset_state);
+	vmx_guest_load_system(vcpu, &reset_state);
 	vmx_vmcs_load(cpu, &cpu->service);
 	vmx_vmcs_clear(vcpu);
 	vcpu->xcr0 = 1;
@@ -361,7 +150,7 @@ bool vmx_guest_init(struct vcpu *vcpu, const struct ept *memory)
 }
 
 /* A VMM that moved RIP has done the instruction there: its shadow has ended. */
-static void load_run(const struct socle_vcpu_area *area)
+static void load_run(const volatile struct socle_vcpu_area *area)
 {
 	uint64_t rip = area->rip;
 
@@ -380,19 +169,22 @@ void vmx_guest_load(struct vcpu *vcpu, uint64_t load)
 	struct cpu *cpu = vcpu->cpu;
 
 	vmx_vmcs_load(cpu, vcpu);
+	vcpu->run_end = rdtsc() + vmx_run_ticks;
+	vmx_timer_update(vcpu);
 	if (vcpu->last_cpu != cpu) { /* here it has old translations, or another vCPU's */
 		vcpu->last_cpu = cpu;
 		vmx_host_init(cpu);
 		vmx_invalidate_vpid(vpid_of(vcpu));
 	}
+	guest_fpu_load(vcpu);
 	if (load & SOCLE_LOAD_RUN)
 		load_run(vcpu->area);
 	if (load & SOCLE_LOAD_SYSTEM) {
-		load_system(vcpu, &vcpu->area->system);
+		vmx_guest_load_system(vcpu, &vcpu->area->system);
 		vmx_invalidate_vpid(vpid_of(vcpu));
 	}
 	vcpu->exit.code = VMX_CODE_NOT_ENTERED;
-	for (unsigned i = 0; i < SWITCHED; i++) {
+	for (unsigned i = 0; i < VMX_SWITCHED; i++) {
 		uint64_t value = rdmsr(switched_msr[i]);
 
 		cpu->service.switched[i] = value;
@@ -402,7 +194,6 @@ void vmx_guest_load(struct vcpu *vcpu, uint64_t load)
 	write_cr2(vcpu->cr2);
 	if (vcpu->dr6 != DR6_RESET)
 		write_dr6(vcpu->dr6);
-	guest_fpu_load(vcpu);
 	if (vcpu->uses_debug)
 		guest_debug_load(vcpu);
 }
@@ -419,8 +210,8 @@ static void switch_back(struct vcpu *vcpu)
 	vcpu->dr6 = read_dr6();
 	if (vcpu->dr6 != DR6_RESET)
 		write_dr6(DR6_RESET);
-	vcpu->switched[KERNEL_GS_BASE] = rdmsr(MSR_KERNEL_GS_BASE);
-	for (unsigned i = 0; i < SWITCHED; i++)
+	vcpu->switched[VMX_KERNEL_GS_BASE] = rdmsr(MSR_KERNEL_GS_BASE);
+	for (unsigned i = 0; i < VMX_SWITCHED; i++)
 		if (service->switched[i] != vcpu->switched[i])
 			wrmsr(switched_msr[i], service->switched[i]);
 }
@@ -484,14 +275,16 @@ bool vmx_guest_event(struct vcpu *vcpu, uint64_t event)
 	uint64_t vector = event & INTERRUPTION_VECTOR, type = event & INTERRUPTION_TYPE;
 	uint64_t info = INTERRUPTION_VALID | type | vector;
 
-	(void)vcpu;
 	if (type == INTERRUPTION_EXCEPTION && (vector >= FIRST_INTERRUPT || vector == VECTOR_NMI))
 		return false;
 	if (type != INTERRUPTION_EXCEPTION && type != INTERRUPTION_NMI &&
 	    type != INTERRUPTION_EXTERNAL)
 		return false;
-	if (type == INTERRUPTION_NMI)
-		info = INTERRUPTION_VALID | INTERRUPTION_NMI | VECTOR_NMI;
+	if (type == INTERRUPTION_NMI) { /* when the guest can take one: perhaps at once */
+		vcpu->nmi_pending = true;
+		vmx_want_nmi_window();
+		return true;
+	}
 	/* Whether there is an error code follows from the vector and the mode (27.2.1.3). */
 	if (type == INTERRUPTION_EXCEPTION && (HAVE_ERROR_CODE >> vector & 1) &&
 	    (vmcs_read(VMCS_GUEST_CR0) & CR0_PE)) {
@@ -566,9 +359,9 @@ bool vmx_guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		vmcs_write(VMCS_GUEST_PAT, value);
 		return true;
 	case MSR_STAR ... MSR_SFMASK:
-		if (!switched_valid(msr - MSR_STAR + STAR, value))
+		if (!vmx_switched_valid(msr - MSR_STAR + VMX_STAR, value))
 			return false;
-		vcpu->switched[msr - MSR_STAR + STAR] = value;
+		vcpu->switched[msr - MSR_STAR + VMX_STAR] = value;
 		wrmsr(msr, value);
 		return true;
 	default:
