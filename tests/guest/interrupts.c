@@ -270,6 +270,17 @@ static void start_pit(uint16_t ticks)
 	out8(PIT_0, (uint8_t)(ticks >> 8));
 }
 
+/* Waits until the timer's request shows in the PIC's IRR, which the command port reads. */
+static bool wait_pic(void)
+{
+	uint64_t end = rdtsc() + tsc_khz() * 10000;
+
+	while (!(in8(PIC1) & 1))
+		if (rdtsc() > end)
+			return false;
+	return true;
+}
+
 static void test_pic(void)
 {
 	uint32_t before = cpu->count[0x20];
@@ -286,7 +297,7 @@ static void test_pic(void)
 	check_equal("PIC's interrupt wakes from HLT", before + 2, cpu->count[0x20]);
 	apic_write(APIC_LVT_LINT0, LVT_EXTINT | LVT_MASKED);
 	start_pit(20);
-	wait_us(1000);
+	check_true("LINT0 masked: the PIC has a request", wait_pic());
 	take_interrupts();
 	check_equal("LINT0 masked: no PIC", before + 2, cpu->count[0x20]);
 	apic_write(APIC_LVT_LINT0, LVT_EXTINT);

@@ -140,8 +140,11 @@ static void sleep_until_work(struct vcpu *vcpu)
 			futex(vcpu, FUTEX_WAIT, SOCLE_WHERE_IDLE, &timeout);
 		set_where(vcpu, SOCLE_WHERE_VMM);
 	}
-	if (vcpu->state->run == VCPU_HALTED && (pending(vcpu) & VCPU_PENDING_STOP) == 0)
+	if (vcpu->state->run == VCPU_HALTED && (pending(vcpu) & VCPU_PENDING_STOP) == 0) {
 		vcpu->state->run = VCPU_RUNNING;
+		/* No instruction's shadow reaches behind a HLT. */
+		vcpu->window = interruptible(vcpu);
+	}
 }
 
 /* What others want of it --------------------------------------------------------------------- */
@@ -184,18 +187,16 @@ static void take_init_sipi(struct vcpu *vcpu, uint32_t signals)
 /*
  * The PIC's interrupt can be given only when the guest takes one, and must be acknowledged only
  * then. Until then the signal stays pending, and the guest is run until it can: RFLAGS.IF does not
- * say so alone, as an STI has its shadow.
+ * say so, as the instruction before may have been an STI, whose shadow only the hypervisor sees.
  */
 static void take_intr(struct vcpu *vcpu)
 {
 	struct vmm *vmm = vcpu->vmm;
-	bool window = vcpu->window;
 
-	vcpu->window = false;
 	vmm_lock(vmm);
 	if (!pic_output(vmm) || !apic_takes_extint(vcpu)) {
 		__atomic_fetch_and(&vcpu->state->pending, ~VCPU_PENDING_INTR, __ATOMIC_SEQ_CST);
-	} else if ((window || interruptible(vcpu)) && vcpu->area->event == 0) {
+	} else if (vcpu->window && vcpu->area->event == 0) {
 		__atomic_fetch_and(&vcpu->state->pending, ~VCPU_PENDING_INTR, __ATOMIC_SEQ_CST);
 		vcpu->area->event =
 			SOCLE_EVENT_VALID | SOCLE_EVENT_INTERRUPT | pic_acknowledge(vmm);
@@ -251,7 +252,9 @@ static bool is_urgent(const struct vcpu *vcpu)
 	if (signals == 0)
 		return false;
 	if (vcpu->area->event == 0)
-		urgent |= VCPU_PENDING_NMI | (interruptible(vcpu) ? VCPU_PENDING_INTR : 0u);
+		urgent |= VCPU_PENDING_NMI;
+	if ((vcpu->area->load & SOCLE_LOAD_WINDOW) == 0)
+		urgent |= VCPU_PENDING_INTR;
 	return (signals & urgent) != 0;
 }
 
@@ -273,6 +276,7 @@ bool vcpu_step(struct vcpu *vcpu)
 		set_where(vcpu, SOCLE_WHERE_VMM);
 		return true;
 	}
+	vcpu->window = false;
 	result = socle_vcpu_run(&vmm->handle, vmm->config.domain, vcpu->index);
 	set_where(vcpu, SOCLE_WHERE_VMM);
 	if (result == SOCLE_EXIT_INTERRUPT)

@@ -48,7 +48,7 @@ struct vcpu {
 	struct vcpu_state *state;
 	pthread_t thread;
 	bool has_thread;
-	bool window; /* the guest can take an interrupt: the last exit said so. Its thread's */
+	bool window; /* the guest can take an interrupt where it is. Its thread's, until it runs */
 	uint64_t exits[SOCLE_EXIT_COUNT]; /* its thread's */
 };
 

@@ -265,16 +265,29 @@ static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu)
 }
 
 /* The call goes to svm_world.asm, which keeps RSP and RBP only: nothing is saved for nobody. */
+#define WORLD_SWITCH(function, vcpu)                                                               \
+	do {                                                                                       \
+		struct vcpu_registers *regs = (vcpu)->regs;                                        \
+		uint64_t vmcb_pa = (vcpu)->control_pa.v;                                           \
+                                                                                                   \
+		__asm__ volatile("call " #function                                                 \
+				 : "+D"(regs), "+a"(vmcb_pa)                                       \
+				 :                                                                 \
+				 : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12",    \
+				   "r13", "r14", "r15", "cc", "memory");                           \
+	} while (0)
+
+static __attribute__((noinline)) void world_switch_shadow(struct vcpu *vcpu)
+{
+	WORLD_SWITCH(svm_world_switch_shadow, vcpu);
+}
+
 static inline void world_switch(struct vcpu *vcpu)
 {
-	struct vcpu_registers *regs = vcpu->regs;
-	uint64_t vmcb_pa = vcpu->control_pa.v;
-
-	__asm__ volatile("call svm_world_switch"
-			 : "+D"(regs), "+a"(vmcb_pa)
-			 :
-			 : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13",
-			   "r14", "r15", "cc", "memory");
+	if (__builtin_expect((vmcb_of(vcpu)->interrupt_shadow & 1) != 0, false))
+		world_switch_shadow(vcpu);
+	else
+		WORLD_SWITCH(svm_world_switch, vcpu);
 }
 
 /* A guest's CR8 is the VMCB's V_TPR, and the task priority of its local APIC. */

@@ -5,16 +5,7 @@ bits 64
 default rel
 %include "arch/x86/registers.inc"
 
-section .text
-
-; Runs the vCPU until it exits. RDI: struct vcpu_registers; RAX: host-physical address of the VMCB. Keeps
-; RSP and RBP, no other register. GIF is clear before and after. The vCPU's RAX, RSP, RIP and RFLAGS go
-; through the VMCB. FS, GS, TR, LDTR and the syscall registers stay the vCPU's while the hypervisor runs:
-; it uses none.
-global svm_world_switch
-svm_world_switch:
-        push rbp
-        push rdi
+%macro load_registers 0
         mov rcx, [rdi + REG_RCX]
         mov rdx, [rdi + REG_RDX]
         mov rbx, [rdi + REG_RBX]
@@ -29,8 +20,21 @@ svm_world_switch:
         mov r14, [rdi + REG_R14]
         mov r15, [rdi + REG_R15]
         mov rdi, [rdi + REG_RDI]
+%endmacro
+
+section .text
+
+; Runs the vCPU until it exits. RDI: struct vcpu_registers; RAX: host-physical address of the VMCB. Keeps
+; RSP and RBP, no other register. GIF is clear before and after. The vCPU's RAX, RSP, RIP and RFLAGS go
+; through the VMCB. FS, GS, TR, LDTR and the syscall registers stay the vCPU's while the hypervisor runs:
+; it uses none.
+global svm_world_switch
+svm_world_switch:
+        push rbp
+        push rdi
+        load_registers
         vmrun
-        xchg rdi, [rsp]
+.exit:  xchg rdi, [rsp]
         mov [rdi + REG_RCX], rcx
         mov [rdi + REG_RDX], rdx
         mov [rdi + REG_RBX], rbx
@@ -47,6 +51,17 @@ svm_world_switch:
         pop qword [rdi + REG_RDI]
         pop rbp
         ret
+
+; The same for a vCPU in an interrupt shadow. VMRUN takes that from the VMCB; QEMU 7.2 does not, but keeps
+; the one of an STI just before it. On a processor this STI does nothing: IF is set already.
+global svm_world_switch_shadow
+svm_world_switch_shadow:
+        push rbp
+        push rdi
+        load_registers
+        sti
+        vmrun
+        jmp svm_world_switch.exit
 
 ; void svm_take_pending(void)
 ; Lets a held-back NMI, or the #SX that an INIT became, reach its handler. Interrupts stay off.

@@ -297,12 +297,18 @@ START_TEST(level_through_everything)
 }
 END_TEST
 
-START_TEST(pic_interrupt)
+static void set_up_pic(void)
 {
 	bus_do_write(vmm, BUS_PORT, 0x20, 1, 0x11);
 	bus_do_write(vmm, BUS_PORT, 0x21, 1, 0x30);
 	bus_do_write(vmm, BUS_PORT, 0x21, 1, 0x04);
 	bus_do_write(vmm, BUS_PORT, 0x21, 1, 0x01);
+}
+
+/* IF says nothing: an STI may have been the last instruction. */
+START_TEST(pic_interrupt)
+{
+	set_up_pic();
 	leave(SOCLE_EXIT_INTERRUPT, 0, 0);
 	irq_set(vmm, 3, true);
 	leave(SOCLE_EXIT_INTERRUPT, 0, 0);
@@ -310,13 +316,58 @@ START_TEST(pic_interrupt)
 	bus_do_write(vmm, BUS_MEMORY, APIC_REG(0xf), 4, 0x1ff);
 	bus_do_write(vmm, BUS_MEMORY, APIC_REG(0x35), 4, 0x700);
 	leave(SOCLE_EXIT_INTERRUPT, 0, 0);
-	ck_assert_uint_eq(vcpu->area->event, 0); /* IF is clear */
+	ck_assert_uint_eq(vcpu->area->event, 0);
 	vcpu->area->rflags = RFLAGS_IF | 2;
+	vcpu->area->load = 0;
+	leave(SOCLE_EXIT_INTERRUPT, 0, 0);
+	ck_assert_uint_eq(vcpu->area->event, 0);
+	ck_assert(vcpu->area->load & SOCLE_LOAD_WINDOW);
+	leave(SOCLE_EXIT_INTERRUPT_WINDOW, 0, 0);
+	ck_assert_uint_eq(vcpu->area->event, 0);
 	leave(SOCLE_EXIT_INTERRUPT, 0, 0);
 	ck_assert_uint_eq(vcpu->area->event, SOCLE_EVENT_VALID | 0x33);
 	vcpu->area->event = 0;
 	leave(SOCLE_EXIT_INTERRUPT, 0, 0);
 	ck_assert_uint_eq(vcpu->area->event, 0); /* acknowledged once */
+}
+END_TEST
+
+START_TEST(pic_interrupt_wakes)
+{
+	set_up_pic();
+	bus_do_write(vmm, BUS_PORT, 0x21, 1, 0);
+	vcpu->area->apic_base = 0; /* no local APIC between them */
+	vcpu->area->rflags = RFLAGS_IF | 2;
+	leave(SOCLE_EXIT_HLT, 0, 0);
+	irq_set(vmm, 3, true);
+	leave(SOCLE_EXIT_INTERRUPT, 0, 0);
+	ck_assert_uint_eq(vcpu->area->event, SOCLE_EVENT_VALID | 0x33);
+	vcpu->area->event = 0;
+	/* Another one cannot know where the guest is by now. */
+	irq_set(vmm, 1, true);
+	leave(SOCLE_EXIT_INTERRUPT, 0, 0);
+	ck_assert_uint_eq(vcpu->area->event, 0);
+}
+END_TEST
+
+/* It comes when the thread has looked for work already: the guest is not run without being asked.
+ */
+static int64_t refuses(struct vcpu *running)
+{
+	ck_assert(running->area->load & SOCLE_LOAD_WINDOW);
+	return SOCLE_EXIT_INTERRUPT;
+}
+
+START_TEST(pic_interrupt_is_asked_for)
+{
+	set_up_pic();
+	vcpu->area->apic_base = 0;
+	vcpu->area->rflags = 2;
+	vcpu->area->load = 0;
+	fake_machine.guest = refuses;
+	irq_set(vmm, 3, true);
+	ck_assert(vcpu_step(vcpu));
+	ck_assert(vcpu->area->load & SOCLE_LOAD_WINDOW);
 }
 END_TEST
 
@@ -548,6 +599,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, lowest_priority);
 	tcase_add_test(tests, level_through_everything);
 	tcase_add_test(tests, pic_interrupt);
+	tcase_add_test(tests, pic_interrupt_wakes);
+	tcase_add_test(tests, pic_interrupt_is_asked_for);
 	tcase_add_test(tests, init_sipi);
 	tcase_add_test(tests, ends);
 	tcase_add_test(tests, apic_timer_by_memory);
