@@ -240,6 +240,11 @@ struct socle_system_state {
 #define SOCLE_LOAD_SYSTEM (1ull << 1) /* all of the system state */
 #define SOCLE_LOAD_APIC	  (1ull << 2) /* requests in the local APIC's image */
 #define SOCLE_LOAD_WINDOW (1ull << 3) /* exit as soon as the guest can take an interrupt */
+/*
+ * XMM0 .. XMM15, their low 128 bits: those of the processor at the call. When a run has ended, the
+ * caller's processor holds the guest's, so the way back needs no bit.
+ */
+#define SOCLE_LOAD_VECTORS (1ull << 4)
 
 /* socle_vcpu_area.event: as the VMCB's EVENTINJ (APM volume 2, section 15.20). */
 #define SOCLE_EVENT_VALID      (1ull << 31)

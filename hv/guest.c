@@ -45,6 +45,8 @@ int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 	vcpu->area->where = SOCLE_WHERE_GUEST;
 	if (load & SOCLE_LOAD_APIC)
 		vcpu->requests = true;
+	if (load & SOCLE_LOAD_VECTORS)
+		guest_fpu_take_vectors(vcpu);
 	arch->guest_load(vcpu, load);
 	if ((event & SOCLE_EVENT_VALID) && !arch->guest_event(vcpu, event)) {
 		arch->guest_leave(vcpu);

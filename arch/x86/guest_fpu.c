@@ -8,6 +8,10 @@
 
 #define ALL	    0xffffffffu
 #define MXCSR_RESET 0x1f80
+/* In the XSAVE area (SDM volume 1, sections 13.4.1 and 13.4.2). */
+#define XMM_OFFSET 160
+#define XSTATE_BV  512
+#define XSTATE_SSE 2u
 
 /*
  * XSAVE and XRSTOR run with all components: what a guest has switched off in XCR0 is still its own,
@@ -89,6 +93,25 @@ bool guest_fpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
 uint64_t guest_fpu_xcr0(const struct vcpu *vcpu)
 {
 	return vcpu->cpu->all_xcr0 != 0 ? xgetbv(0) : vcpu->xcr0;
+}
+
+void guest_fpu_take_vectors(struct vcpu *vcpu)
+{
+	uint8_t *xmm = (uint8_t *)vcpu->fpu + XMM_OFFSET;
+
+	__asm__ volatile("movdqu %%xmm0, (%0); movdqu %%xmm1, 16(%0)\n\t"
+			 "movdqu %%xmm2, 32(%0); movdqu %%xmm3, 48(%0)\n\t"
+			 "movdqu %%xmm4, 64(%0); movdqu %%xmm5, 80(%0)\n\t"
+			 "movdqu %%xmm6, 96(%0); movdqu %%xmm7, 112(%0)\n\t"
+			 "movdqu %%xmm8, 128(%0); movdqu %%xmm9, 144(%0)\n\t"
+			 "movdqu %%xmm10, 160(%0); movdqu %%xmm11, 176(%0)\n\t"
+			 "movdqu %%xmm12, 192(%0); movdqu %%xmm13, 208(%0)\n\t"
+			 "movdqu %%xmm14, 224(%0); movdqu %%xmm15, 240(%0)"
+			 :
+			 : "r"(xmm)
+			 : "memory");
+	/* Else XRSTOR would give zeros: the state may have been the initial one. */
+	((uint8_t *)vcpu->fpu)[XSTATE_BV] |= XSTATE_SSE;
 }
 
 bool guest_fpu_xsetbv(uint32_t index, uint64_t value)

@@ -23,6 +23,12 @@ bool guest_fpu_set_xcr0(struct vcpu *vcpu, uint64_t value);
 /* XCR0 of the guest that runs on this CPU. */
 uint64_t guest_fpu_xcr0(const struct vcpu *vcpu);
 
+/*
+ * Makes the XMM registers that this CPU holds (the service VM's, of the thread that calls) the low
+ * halves of the guest's vector registers. Before guest_fpu_load().
+ */
+void guest_fpu_take_vectors(struct vcpu *vcpu);
+
 /* XSETBV of the guest that runs on this CPU. False: the processor would raise #GP. */
 bool guest_fpu_xsetbv(uint32_t index, uint64_t value);
 

@@ -6,6 +6,9 @@ const char guest_name[] = "ipi";
 
 #define VECTOR	   0x51u
 #define ROUNDS	   200u
+#define SHADOWS	   1000u
+#define FLAT	   0xffffffffu
+#define CLUSTER	   0x0fffffffu
 #define ALL_XAPIC  0xffu
 #define ALL_X2APIC 0xffffffffu
 
@@ -108,6 +111,68 @@ static void test_destinations(bool x2apic)
 	check_arrives("a start-up IPI to one that runs is nothing", 1, 0);
 }
 
+/* Logical destinations of xAPIC mode, with both processors' bits in one message. */
+static void join(void *model)
+{
+	uint32_t dfr = (uint32_t)(uintptr_t)model, bit = 1u << this_cpu()->number;
+
+	apic_write(APIC_DFR, dfr);
+	apic_write(APIC_LDR, (dfr == FLAT ? bit : 0x20 | bit) << 24);
+}
+
+static bool both_join(uint32_t model)
+{
+	join((void *)(uintptr_t)model);
+	cpu_begin(1, join, (void *)(uintptr_t)model);
+	return cpu_finish(1);
+}
+
+static void test_logical(void)
+{
+	if (!check_true("flat model", both_join(FLAT)))
+		return;
+	begin(compute);
+	check_arrives("logical, flat", 2, DESTINATION_LOGICAL);
+	check_both("logical, flat, both", 3, DESTINATION_LOGICAL);
+	check_both("logical, flat, everyone", ALL_XAPIC, DESTINATION_LOGICAL);
+	check_true("it ends", end());
+	if (!check_true("cluster model", both_join(CLUSTER)))
+		return;
+	begin(compute);
+	check_arrives("logical, cluster", 0x22, DESTINATION_LOGICAL);
+	check_both("logical, cluster, both", 0x23, DESTINATION_LOGICAL);
+	check_both("logical, cluster, everyone", ALL_XAPIC, DESTINATION_LOGICAL);
+	check_true("it ends", end());
+	both_join(FLAT);
+}
+
+static void shower(void *unused)
+{
+	(void)unused;
+	while (!stop)
+		apic_send(0, VECTOR);
+}
+
+/* Interrupts that come from outside at any time, at one that opens no gap but STI's shadow. */
+static void test_shadow(void)
+{
+	uint32_t taken = first->count[VECTOR], early = 0;
+
+	begin(shower);
+	for (unsigned i = 0; i < SHADOWS; i++) {
+		uint32_t before = first->count[VECTOR];
+
+		__asm__ volatile("sti; cli" : : : "memory");
+		early += first->count[VECTOR] != before;
+		__asm__ volatile("sti; nop; nop; cli" : : : "memory");
+	}
+	stop = true;
+	check_true("a shower of interrupts: ends", cpu_finish(1));
+	check_equal("a shower of interrupts: none in the shadow of STI", 0, early);
+	check_true("a shower of interrupts: behind it", first->count[VECTOR] != taken);
+	__asm__ volatile("sti; nop; nop; cli" : : : "memory");
+}
+
 static void test_nmi(void)
 {
 	trap_handle(VECTOR_NMI, count_nmi);
@@ -163,6 +228,9 @@ static void test_mode(bool x2apic)
 	apic_send(1, DELIVERY_NMI);
 	check_true("NMI to one that sleeps", wait_count(&nmis, 1));
 	check_true("it ends", end());
+	if (!x2apic)
+		test_logical();
+	test_shadow();
 	test_rounds();
 }
 

@@ -128,7 +128,7 @@ struct socle_handle fake_start(enum socle_vendor vendor)
 		.apic_id = {0, 2, 4000000000},
 		.fail_call = -1,
 	};
-	return (struct socle_handle){fake_call, fake.key, vendor};
+	return (struct socle_handle){.raw = fake_call, .key = fake.key, .vendor = vendor};
 }
 
 void fake_log(const char *text)

@@ -172,6 +172,7 @@ enum socle_open_status socle_open(const char *path, struct socle_handle *handle,
 		handle->key = body.key;
 		handle->raw =
 			body.vendor == SOCLE_VENDOR_SVM ? socle_raw_vmmcall : socle_raw_vmcall;
+		handle->run = NULL;
 	}
 	/* The key stays in the handle alone. */
 	explicit_bzero(table, sizeof(table));

@@ -29,10 +29,23 @@
 typedef int64_t socle_raw_call(uint64_t call, const struct socle_key *key,
 			       const uint64_t argument[4], struct socle_reply *reply);
 
+/* XMM0 .. XMM15. */
+struct socle_vectors {
+	uint64_t xmm[16][2];
+};
+
+/*
+ * SOCLE_CALL_VCPU_RUN with the vector registers: loads those of *vectors first if `load`, and
+ * stores the guest's there if it was left with SOCLE_EXIT_SECOND_LEVEL. Gives RAX.
+ */
+typedef int64_t socle_raw_run(const struct socle_key *key, uint64_t domain, uint64_t vcpu,
+			      struct socle_vectors *vectors, bool load);
+
 struct socle_handle {
 	socle_raw_call *raw; /* every call goes through it: tests put a fake hypervisor here */
 	struct socle_key key;
 	enum socle_vendor vendor;
+	socle_raw_run *run; /* beside `raw`; NULL: vectors are left alone */
 };
 
 /* key.c: opening ------------------------------------------------------------------------------- */
@@ -77,6 +90,8 @@ bool socle_present(void);
 
 socle_raw_call socle_raw_vmmcall; /* AMD-V */
 socle_raw_call socle_raw_vmcall;  /* VT-x */
+socle_raw_run socle_run_vmmcall;
+socle_raw_run socle_run_vmcall;
 
 /* call.c: calls -------------------------------------------------------------------------------- */
 
@@ -155,6 +170,9 @@ int socle_vcpu_create(const struct socle_handle *handle, uint32_t domain, uint32
 
 /* Runs the vCPU on this CPU until it exits; gives enum socle_exit_reason. */
 int socle_vcpu_run(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu);
+/* The same with the guest's vector registers: see socle_raw_run. */
+int socle_vcpu_run_vectors(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu,
+			   struct socle_vectors *vectors, bool load);
 
 /* Ends the vCPU's run with SOCLE_EXIT_INTERRUPT, or its next one if it does not run. */
 int socle_vcpu_kick(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu);

@@ -223,13 +223,16 @@ bool machine_create(struct vmm *vmm)
 	uint64_t control, bytes, piece;
 	uint8_t *base;
 
-	if (vmm->handle.raw == NULL)
+	if (vmm->handle.raw == NULL) {
+		bool svm = vmm->config.vendor == SOCLE_VENDOR_SVM;
+
 		vmm->handle = (struct socle_handle){
-			.raw = vmm->config.vendor == SOCLE_VENDOR_SVM ? socle_raw_vmmcall
-								      : socle_raw_vmcall,
+			.raw = svm ? socle_raw_vmmcall : socle_raw_vmcall,
 			.key = vmm->config.key,
 			.vendor = vmm->config.vendor,
+			.run = svm ? socle_run_vmmcall : socle_run_vmcall,
 		};
+	}
 	vmm->tsc_start = __rdtsc();
 	vmm->clock_start = monotonic();
 	base = map_extents(vmm);

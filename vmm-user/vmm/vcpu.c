@@ -17,7 +17,7 @@
 
 #include "vmm-user/vmm/vcpu.h"
 
-#define VCPU_STATE_VERSION 1u
+#define VCPU_STATE_VERSION 2u
 #define RFLAGS_IF	   (1ull << 9)
 #define VECTOR_NMI	   2
 #define NANOSECONDS	   1000000000ull
@@ -277,7 +277,9 @@ bool vcpu_step(struct vcpu *vcpu)
 		return true;
 	}
 	vcpu->window = false;
-	result = socle_vcpu_run(&vmm->handle, vmm->config.domain, vcpu->index);
+	result = socle_vcpu_run_vectors(&vmm->handle, vmm->config.domain, vcpu->index,
+					&vcpu->state->vectors,
+					(vcpu->area->load & SOCLE_LOAD_VECTORS) != 0);
 	set_where(vcpu, SOCLE_WHERE_VMM);
 	if (result == SOCLE_EXIT_INTERRUPT)
 		return true;
@@ -306,6 +308,7 @@ static void *thread(void *argument)
 
 bool vcpu_create_all(struct vmm *vmm, void *areas, uint64_t physical)
 {
+	vcpu_use_vectors();
 	vmm->vcpu = calloc(vmm->config.vcpus, sizeof(*vmm->vcpu));
 	if (vmm->vcpu == NULL) {
 		vmm_log(vmm, "no memory for %u vCPUs", vmm->config.vcpus);

@@ -39,6 +39,7 @@ struct vcpu_state {
 	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_variable[2 * MTRR_VARIABLE];
 	uint64_t misc_enable, mcg_status, feature_control, microcode;
 	uint64_t tsc_aux, reserved[16];
+	struct socle_vectors vectors; /* of the last SOCLE_EXIT_SECOND_LEVEL */
 };
 
 struct vcpu {
@@ -78,6 +79,9 @@ bool vcpu_step(struct vcpu *vcpu);
 void vcpu_reset(struct vcpu *vcpu);
 /* The same, but at vector * 0x1000 as a start-up IPI has it. */
 void vcpu_start_at(struct vcpu *vcpu, uint8_t vector);
+
+/* vcpu_vectors.c: gives the instruction emulator the vector registers. */
+void vcpu_use_vectors(void);
 
 /* vcpu_exit.c: deals with an exit for that reason, which the area describes. With the lock held. */
 void vcpu_exit(struct vcpu *vcpu, unsigned reason);

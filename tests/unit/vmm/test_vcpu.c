@@ -371,6 +371,60 @@ START_TEST(pic_interrupt_is_asked_for)
 }
 END_TEST
 
+/* A store of XMM3 to the HPET's first timer, and a load into XMM4, in 16-bit code. */
+static struct socle_vectors *seen;
+static bool seen_load;
+
+static int64_t run_vectors(const struct socle_key *key, uint64_t domain, uint64_t number,
+			   struct socle_vectors *vectors, bool load)
+{
+	(void)key;
+	(void)domain;
+	ck_assert_uint_eq(number, 0);
+	seen = vectors;
+	seen_load = load;
+	vcpu->area->load = 0;
+	vectors->xmm[3][0] = 0x1e00; /* no interrupt, to pin 15: what it does not have */
+	vectors->xmm[3][1] = 0x123456789abcdef0;
+	return SOCLE_EXIT_SECOND_LEVEL;
+}
+
+static void emulate(uint8_t opcode, uint8_t modrm, uint64_t access)
+{
+	uint8_t *code = guest_memory(vmm, 0x1000, 3);
+
+	code[0] = 0x0f;
+	code[1] = opcode;
+	code[2] = modrm;
+	vcpu->area->rip = 0x1000;
+	vcpu->area->info[0] = 0xfed00100;
+	vcpu->area->info[1] = access;
+	ck_assert(vcpu_step(vcpu));
+	ck_assert_msg(!vmm->ending, "%s", vmm->reason);
+	ck_assert_uint_eq(vcpu->area->rip, 0x1003);
+}
+
+START_TEST(vector_registers)
+{
+	struct socle_vcpu_area *area = vcpu->area;
+
+	vmm->handle.run = run_vectors;
+	area->system.cs.base = 0;
+	area->system.ds.base = 0xfed00000;
+	area->rbx = 0x100;
+	emulate(0x11, 0x1f, SOCLE_ACCESS_WRITE); /* movups [bx], xmm3 */
+	ck_assert_uint_eq(bus_do_read(vmm, BUS_MEMORY, 0xfed00108, 8), 0x123456789abcdef0);
+	ck_assert_uint_eq(area->load & SOCLE_LOAD_VECTORS, 0);
+	emulate(0x10, 0x27, SOCLE_ACCESS_READ); /* movups xmm4, [bx] */
+	ck_assert(!seen_load);
+	ck_assert(area->load & SOCLE_LOAD_VECTORS);
+	ck_assert_uint_eq(seen->xmm[4][1], 0x123456789abcdef0);
+	ck_assert_uint_eq(seen->xmm[4][0] & 0x3e00, 0x1e00);
+	emulate(0x11, 0x1f, SOCLE_ACCESS_WRITE);
+	ck_assert(seen_load);
+}
+END_TEST
+
 START_TEST(init_sipi)
 {
 	struct vcpu *second = &vmm->vcpu[1];
@@ -601,6 +655,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, pic_interrupt);
 	tcase_add_test(tests, pic_interrupt_wakes);
 	tcase_add_test(tests, pic_interrupt_is_asked_for);
+	tcase_add_test(tests, vector_registers);
 	tcase_add_test(tests, init_sipi);
 	tcase_add_test(tests, ends);
 	tcase_add_test(tests, apic_timer_by_memory);
