@@ -40,7 +40,7 @@ def declare(name, **options):
 
 for guest in ("cpuid", "msr", "modes", "exceptions"):
     declare(guest)
-for guest in ("strings", "pci", "code", "ipi"):
+for guest in ("strings", "pci", "code", "mmio", "ipi", "interrupts"):
     declare(guest)
 
 
