@@ -226,11 +226,11 @@ static void stack(void)
 	FORM("popq", 8, "pushq %%rax; popq (%%rdi)", FLAGS_ALL);
 	FORM("call through it", 8,
 	     "leaq 1f(%%rip), %%rax; movq %%rax, (%%rdi); call *(%%rdi); jmp 2f\n"
-	     "1: incl %%edx; ret\n2:",
+	     "1: incl %%edx; ret\n2: movq $0, (%%rdi); xorl %%eax, %%eax",
 	     FLAGS_NONE);
 	FORM("jmp through it", 8,
 	     "leaq 1f(%%rip), %%rax; movq %%rax, (%%rdi); jmp *(%%rdi)\n"
-	     "hlt\n1: incl %%edx",
+	     "hlt\n1: incl %%edx; movq $0, (%%rdi); xorl %%eax, %%eax",
 	     FLAGS_NONE);
 }
 
