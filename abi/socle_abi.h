@@ -63,7 +63,7 @@ enum socle_error {
 	SOCLE_ERROR_DOMAIN = -5,   /* no such domain, or it is being destroyed */
 	SOCLE_ERROR_OWNER = -6, /* a frame is outside the pool, or not owned as the call needs it */
 	SOCLE_ERROR_MEMORY = -7, /* the domain's donated frames are used up: donate another */
-	SOCLE_ERROR_BUSY = -8,	 /* the vCPU runs, or exists already */
+	SOCLE_ERROR_BUSY = -8,	 /* the vCPU runs, or exists already; something is mapped there */
 	SOCLE_ERROR_LIMIT = -9	 /* no domain or vCPU number is left */
 };
 
@@ -225,7 +225,8 @@ struct socle_segment {
 /* The state of a vCPU beside its general registers. */
 struct socle_system_state {
 	struct socle_segment es, cs, ss, ds, fs, gs, ldtr, tr, gdtr, idtr;
-	uint64_t cr0, cr2, cr3, cr4, efer, xcr0;
+	uint64_t cr0, cr2, cr3, cr4, efer;
+	uint64_t xcr0; /* 0: as it is */
 	uint64_t dr[4], dr6, dr7;
 	uint64_t pat, star, lstar, cstar, sfmask, kernel_gs_base;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;

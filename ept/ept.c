@@ -224,6 +224,20 @@ static uint64_t absent_bytes(const struct ept *ept, uint64_t at)
 	return 0;
 }
 
+bool ept_is_free(const struct ept *ept, gpa_t from, uint64_t bytes)
+{
+	if (!is_valid_range(from.v, from.v, bytes, PAGE_BYTES))
+		return false;
+	for (uint64_t done = 0; done < bytes;) {
+		uint64_t absent = absent_bytes(ept, from.v + done);
+
+		if (absent == 0)
+			return false;
+		done += absent;
+	}
+	return true;
+}
+
 /* What is not mapped needs no tables to say so. */
 enum ept_error ept_unmap(struct ept *ept, gpa_t from, uint64_t bytes)
 {

@@ -83,6 +83,9 @@ enum ept_error ept_unmap(struct ept *ept, gpa_t from, uint64_t bytes);
  */
 enum ept_error ept_hole(struct ept *ept, gpa_t from, uint64_t bytes);
 
+/* True if nothing of the range is mapped. The same rules as for ept_map(). */
+bool ept_is_free(const struct ept *ept, gpa_t from, uint64_t bytes);
+
 /* Finds what an address is mapped to. False: nothing. */
 bool ept_lookup(const struct ept *ept, gpa_t at, struct ept_leaf *leaf);
 

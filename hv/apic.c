@@ -8,29 +8,28 @@
 #include "hv/shootdown.h"
 
 /* Numbers of registers (SDM volume 3, table 11-6). */
-#define APIC_ID		 0x02
-#define APIC_VERSION	 0x03
-#define APIC_PPR	 0x0a
-#define APIC_EOI_REG	 0x0b
-#define APIC_LDR	 0x0d
-#define APIC_SVR	 0x0f
-#define APIC_ISR	 0x10
-#define APIC_TMR	 0x18
-#define APIC_IRR	 0x20
-#define APIC_ESR	 0x28
-#define APIC_ICR	 0x30
-#define APIC_ICR_HIGH	 0x31
-#define APIC_LVT_TIMER	 0x32
-#define APIC_LVT_LINT0	 0x35
-#define APIC_LVT_ERROR	 0x37
-#define APIC_TMICT	 0x38
-#define APIC_TMCCT	 0x39
-#define APIC_TDCR	 0x3e
-#define APIC_SELF_IPI	 0x3f
-#define REGISTERS	 0x40
-#define MSR_X2APIC_FIRST 0x800
-#define MSR_X2APIC_LAST	 0x8ff
-#define MSR_TSC_DEADLINE 0x6e0
+#define APIC_ID	       0x02
+#define APIC_VERSION   0x03
+#define APIC_PPR       0x0a
+#define APIC_EOI_REG   0x0b
+#define APIC_LDR       0x0d
+#define APIC_SVR       0x0f
+#define APIC_ISR       0x10
+#define APIC_TMR       0x18
+#define APIC_IRR       0x20
+#define APIC_ESR       0x28
+#define APIC_ICR       0x30
+#define APIC_ICR_HIGH  0x31
+#define APIC_LVT_TIMER 0x32
+#define APIC_LVT_LINT0 0x35
+#define APIC_LVT_ERROR 0x37
+#define APIC_TMICT     0x38
+#define APIC_TMCCT     0x39
+#define APIC_TDCR      0x3e
+#define APIC_SELF_IPI  0x3f
+#define REGISTERS      0x40
+
+#define MSR_X2APIC_LAST 0x8ff
 
 #define SVR_ENABLED	   (1u << 8)
 #define SVR_WRITABLE	   0x1ffu
@@ -205,6 +204,9 @@ void apic_deliver(struct vcpu *vcpu)
 /* Sets an interrupt and sees that the vCPU notices. Gives its bit if it sleeps. */
 static uint64_t post(struct vcpu *vcpu, unsigned vector)
 {
+	/* An IPI is edge-triggered: its EOI is nobody's business (section 11.8.4). */
+	__atomic_fetch_and(&vcpu->area->apic[4 * (APIC_TMR + vector / 32)], ~(1u << vector % 32),
+			   __ATOMIC_SEQ_CST);
 	__atomic_fetch_or(&vcpu->area->posted[vector / 64], 1ull << vector % 64, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&vcpu->running, __ATOMIC_SEQ_CST) != 0) {
 		shootdown_kick(vcpu->cpu);
@@ -213,6 +215,11 @@ static uint64_t post(struct vcpu *vcpu, unsigned vector)
 	return __atomic_load_n(&vcpu->area->where, __ATOMIC_SEQ_CST) == SOCLE_WHERE_IDLE
 		       ? 1ull << vcpu->number
 		       : 0;
+}
+
+static bool in_x2apic_mode(const struct vcpu *vcpu)
+{
+	return (vcpu->area->apic_base & APIC_BASE_X2APIC) != 0;
 }
 
 /* True if an IPI is for this vCPU (section 11.12.9). */
@@ -231,18 +238,17 @@ static bool is_target(const struct vcpu *from, const struct vcpu *to, uint64_t i
 	}
 	if (destination == BROADCAST)
 		return true;
-	if (!(icr & ICR_LOGICAL))
-		return get(to, APIC_ID) == destination;
+	if (!(icr & ICR_LOGICAL)) /* in xAPIC mode the number is in the upper byte */
+		return (in_x2apic_mode(to) ? get(to, APIC_ID) : get(to, APIC_ID) >> 24) ==
+		       destination;
 	ldr = get(to, APIC_LDR);
 	return destination >> 16 == ldr >> 16 && (destination & ldr & 0xffff) != 0;
 }
 
-static enum apic_result write_icr(struct vcpu *vcpu, uint64_t icr, uint64_t *detail)
+static enum apic_result send_ipi(struct vcpu *vcpu, uint64_t icr, uint64_t *detail)
 {
 	struct domain *domain = vcpu->domain;
 
-	put(vcpu, APIC_ICR, (uint32_t)icr);
-	put(vcpu, APIC_ICR_HIGH, (uint32_t)(icr >> 32));
 	*detail = icr;
 	if (ICR_MODE(icr) != 0)
 		return APIC_IPI;
@@ -258,13 +264,15 @@ static enum apic_result write_icr(struct vcpu *vcpu, uint64_t icr, uint64_t *det
 	return *detail != 0 ? APIC_WAKE : APIC_DONE;
 }
 
+static enum apic_result write_icr(struct vcpu *vcpu, uint64_t icr, uint64_t *detail)
+{
+	put(vcpu, APIC_ICR, (uint32_t)icr);
+	put(vcpu, APIC_ICR_HIGH, (uint32_t)(icr >> 32));
+	return send_ipi(vcpu, icr, detail);
+}
+
 /* Registers
  * ------------------------------------------------------------------------------------------ */
-
-static bool in_x2apic_mode(const struct vcpu *vcpu)
-{
-	return (vcpu->area->apic_base & APIC_BASE_X2APIC) != 0;
-}
 
 static bool in_deadline_mode(const struct vcpu *vcpu)
 {
@@ -381,7 +389,7 @@ static enum apic_result write_register(struct vcpu *vcpu, uint32_t n, uint32_t v
 	case APIC_SELF_IPI:
 		if (value > 0xff)
 			return APIC_FAULT;
-		return write_icr(vcpu, value | SHORTHAND_SELF << 18, detail);
+		return send_ipi(vcpu, value | SHORTHAND_SELF << 18, detail);
 	default:
 		return APIC_FAULT;
 	}

@@ -16,6 +16,8 @@ struct cpu {
 	uint32_t apic_id;
 	bool nmi_pending;      /* an NMI of the machine came while the hypervisor ran */
 	bool nmi_expected;     /* one of ours is under way to this CPU: shootdown.c */
+	bool nmi_spare;	       /* one of ours was sent twice: two may come */
+	uint64_t nmi_sent;     /* when, in TSC ticks */
 	uint32_t nmis_arrived; /* VT-x: while the hypervisor ran, and not answered yet */
 	uint64_t all_xcr0;     /* all components that this CPU has; guests' state is kept for all */
 	uint64_t service_dr[4]; /* the service VM's, while a guest that uses its own runs */

@@ -278,11 +278,17 @@ static int64_t map_locked(struct vcpu_registers *regs)
 		return SOCLE_ERROR_ARGUMENT;
 	if (!pool_is_assigned(hpa(to), bytes, (uint16_t)domain->id))
 		return SOCLE_ERROR_OWNER;
+	if (!ept_is_free(&domain->memory, gpa(regs->r10), bytes))
+		return SOCLE_ERROR_BUSY;
+	/* Processors do not cache that something is absent: nobody has to be told. */
 	error = ept_map(&domain->memory, gpa(regs->r10), hpa(to), bytes, (uint32_t)access,
 			MEMORY_WB);
+	if (error == EPT_OK)
+		return (int64_t)bytes;
+	ept_unmap(&domain->memory, gpa(regs->r10), bytes); /* all or nothing */
 	if (domain->vcpu_count != 0)
-		shootdown(); /* what was mapped there before may be cached */
-	return error == EPT_OK ? (int64_t)bytes : from_ept_error(error);
+		shootdown();
+	return from_ept_error(error);
 }
 
 static int64_t unmap_locked(struct vcpu_registers *regs)
@@ -357,7 +363,7 @@ static int64_t vcpu_create_locked(struct vcpu_registers *regs)
 	vcpu->domain = domain;
 	vcpu->number = (uint32_t)regs->r10;
 	if (!arch->guest_init(vcpu, &domain->memory))
-		return SOCLE_ERROR_MEMORY;
+		return SOCLE_ERROR_MEMORY; /* its pages come back with the domain's others */
 	__atomic_store_n(&domain->vcpu[vcpu->number], vcpu, __ATOMIC_RELEASE);
 	domain->vcpu_count++;
 	return SOCLE_OK;

@@ -9,12 +9,22 @@
 #include "hv/cpu.h"
 #include "hv/domain.h"
 #include "hv/shootdown.h"
+#include "hv/timer.h"
 
 /*
  * Running and leaving: a vCPU is out, entering, inside or leaving, as tests/model/run.pml has it,
  * which shows that no order of what CPUs do here runs a vCPU twice, loses a kick or outlives a
  * domain.
  */
+
+/* Has the guest left in time for its timer, where the processor has none of its own for that. */
+static inline void bound(struct vcpu *vcpu)
+{
+	uint64_t deadline = vcpu->area->timer_deadline;
+
+	if (deadline != 0)
+		timer_bound(deadline);
+}
 
 int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 {
@@ -48,7 +58,8 @@ int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 	if (load & SOCLE_LOAD_VECTORS)
 		guest_fpu_take_vectors(vcpu);
 	arch->guest_load(vcpu, load);
-	if ((event & SOCLE_EVENT_VALID) && !arch->guest_event(vcpu, event)) {
+	if (((load & SOCLE_LOAD_SYSTEM) && !guest_fpu_set_xcr0(vcpu, vcpu->area->system.xcr0)) ||
+	    ((event & SOCLE_EVENT_VALID) && !arch->guest_event(vcpu, event))) {
 		arch->guest_leave(vcpu);
 		vcpu->area->where = SOCLE_WHERE_VMM;
 		__atomic_fetch_sub(&domain->users, 1, __ATOMIC_RELEASE);
@@ -59,6 +70,7 @@ int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 	if (__builtin_expect(vcpu->window_wanted, false))
 		arch->guest_interrupt(vcpu, 0);
 	apic_deliver(vcpu);
+	bound(vcpu);
 	cpu->current = vcpu; /* inside */
 	return SOCLE_OK;     /* guest_leave() puts the true result in its place */
 }
@@ -160,7 +172,7 @@ static void handle_msr_write(struct vcpu *vcpu)
 {
 	uint32_t msr = (uint32_t)vcpu->regs->rcx;
 	uint64_t value = (uint32_t)vcpu->regs->rax | vcpu->regs->rdx << 32;
-	uint64_t detail = 0;
+	uint64_t detail = 0, deadline = vcpu->area->timer_deadline;
 
 	switch (apic_msr_write(vcpu, msr, value, &detail)) {
 	case APIC_FAULT:
@@ -184,6 +196,8 @@ static void handle_msr_write(struct vcpu *vcpu)
 		break;
 	case APIC_DONE: /* the task priority or an EOI may let an interrupt through */
 		apic_deliver(vcpu);
+		if (vcpu->area->timer_deadline != deadline)
+			bound(vcpu);
 		break;
 	}
 }

@@ -13,6 +13,7 @@
 #include "hv/pool.h"
 #include "hv/random.h"
 #include "hv/service.h"
+#include "hv/timer.h"
 
 /* How long the boot CPU waits for the others, each already in hv_start(). */
 #define READY_TIMEOUT_SECONDS 2
@@ -157,6 +158,8 @@ void hv_start(struct boot_info *boot, uint32_t index)
 		if (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC)
 			features |= SOCLE_FEATURE_X2APIC;
 		hypercall_init(boot, features);
+		if (!(features & SOCLE_FEATURE_TIMER))
+			timer_init(boot->tsc_hz);
 		selftest(boot);
 		log_info("service VM: pool %llu MiB at %llx, entry %llx",
 			 (unsigned long long)boot->pool_bytes >> 20,

@@ -5,12 +5,18 @@
 #include "arch/x86/asm.h"
 #include "hv/cpus.h"
 #include "hv/paging.h"
+#include "hv/panic.h"
 
 #define APIC_ICR_LOW  (0x300 / 4)
 #define APIC_ICR_HIGH (0x310 / 4)
 #define ICR_PENDING   (1u << 12)
 #define ICR_NMI	      0x4400u /* NMI, level assert, physical destination */
 #define SEND_POLLS    100000
+
+/* TSC ticks after which an NMI is sent again, and after which its CPU is given up. An emulator may
+ * hold a CPU for long. */
+#define LOST_TICKS (1ull << 31)
+#define DEAD_TICKS (1ull << 38)
 
 static uint64_t generation; /* of translations: older ones are to be thrown away */
 
@@ -45,8 +51,35 @@ static void send_nmi(uint32_t apic_id)
  */
 static void call(struct cpu *cpu)
 {
-	if (__atomic_exchange_n(&cpu->nmi_expected, true, __ATOMIC_SEQ_CST) == false)
+	if (__atomic_exchange_n(&cpu->nmi_expected, true, __ATOMIC_SEQ_CST) == false) {
+		__atomic_store_n(&cpu->nmi_sent, rdtsc(), __ATOMIC_RELAXED);
 		send_nmi(cpu->apic_id);
+	}
+}
+
+/* Calls once more if the NMI seems lost (QEMU 7.2 can lose one). Should it come yet, it is a spare.
+ */
+static void call_again(struct cpu *cpu)
+{
+	if (!__atomic_load_n(&cpu->nmi_expected, __ATOMIC_SEQ_CST) ||
+	    rdtsc() - __atomic_load_n(&cpu->nmi_sent, __ATOMIC_RELAXED) < LOST_TICKS)
+		return;
+	__atomic_store_n(&cpu->nmi_sent, rdtsc(), __ATOMIC_RELAXED);
+	__atomic_store_n(&cpu->nmi_spare, true, __ATOMIC_RELAXED);
+	send_nmi(cpu->apic_id);
+}
+
+/* Waits for a CPU to have thrown away what is older than `wanted`. */
+static void wait_for(struct cpu *cpu, uint64_t wanted)
+{
+	uint64_t start = rdtsc();
+
+	while (__atomic_load_n(&cpu->flushed, __ATOMIC_ACQUIRE) < wanted) {
+		if (rdtsc() - start > DEAD_TICKS)
+			panic("CPU %u does not answer NMIs", cpu->index);
+		call_again(cpu);
+		cpu_pause();
+	}
 }
 
 static bool flush_if_asked(struct cpu *cpu)
@@ -71,8 +104,7 @@ void shootdown(void)
 		if (cpus_get(i) != self)
 			call(cpus_get(i));
 	for (uint32_t i = 0; i < cpus_online(); i++)
-		while (__atomic_load_n(&cpus_get(i)->flushed, __ATOMIC_ACQUIRE) < wanted)
-			cpu_pause();
+		wait_for(cpus_get(i), wanted);
 }
 
 void shootdown_kick(struct cpu *cpu)
@@ -86,6 +118,8 @@ bool shootdown_answer(struct cpu *cpu)
 	/* First: what is asked for from here on comes with an NMI of its own. */
 	bool ours = __atomic_exchange_n(&cpu->nmi_expected, false, __ATOMIC_SEQ_CST);
 
+	if (!ours)
+		ours = __atomic_exchange_n(&cpu->nmi_spare, false, __ATOMIC_RELAXED);
 	flush_if_asked(cpu);
 	return ours;
 }

@@ -11,6 +11,7 @@
 #include "hv/memory.h"
 #include "hv/paging.h"
 #include "hv/shootdown.h"
+#include "hv/timer.h"
 
 #define OWN_PAGES	4096
 #define OWN_PHYSICAL	MIB(64)
@@ -29,6 +30,7 @@ static uint8_t *service_view, *hypervisor_view;
 static struct mapping *mappings;
 static struct spinlock *held;
 static unsigned shootdowns, kicks;
+static uint64_t last_bound;
 static void (*on_shootdown)(void);
 static void (*on_unmap)(hpa_t frame);
 static const struct cpu *last_kicked;
@@ -183,6 +185,16 @@ void shootdown(void)
 	shootdowns++;
 	if (on_shootdown != NULL)
 		on_shootdown();
+}
+
+void timer_bound(uint64_t deadline)
+{
+	last_bound = deadline;
+}
+
+uint64_t fake_last_bound(void)
+{
+	return last_bound;
 }
 
 void shootdown_kick(struct cpu *cpu)

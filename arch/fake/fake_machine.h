@@ -32,6 +32,9 @@ void fake_on_shootdown(void (*function)(void));
 /* Called before a frame is unmapped from the hypervisor's view. */
 void fake_on_unmap(void (*function)(hpa_t frame));
 
+/* The last deadline that timer_bound() was given. */
+uint64_t fake_last_bound(void);
+
 /* How often a CPU was asked to leave its guest, and which one last. */
 unsigned fake_kicks(void);
 const struct cpu *fake_last_kicked(void);

@@ -55,6 +55,8 @@
 #define MSR_MTRR_FIX4K	    0x268 /* to 0x26f */
 #define MSR_PAT		    0x277
 #define MSR_MTRR_DEF_TYPE   0x2ff
+#define MSR_TSC_DEADLINE    0x6e0
+#define MSR_X2APIC_FIRST    0x800
 #define MSR_X2APIC_ICR	    0x830
 #define MSR_XSS		    0xda0
 #define MSR_EFER	    0xc0000080

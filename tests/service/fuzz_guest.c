@@ -63,6 +63,8 @@ void fuzz_defuse(void *code, size_t bytes, unsigned int what)
 			byte[i + 1] = 0x21;
 		if ((what & FUZZ_SPARE_CR4) && byte[i + 1] == 0x22 && (byte[i + 2] & 0x38) == 0x20)
 			byte[i + 1] = 0x20;
+		if ((what & FUZZ_SPARE_WRMSR) && byte[i + 1] == 0x30)
+			byte[i + 1] = 0x32;
 	}
 }
 
@@ -87,13 +89,16 @@ static void spare_qemu(struct fuzz_guest *guest)
 {
 	struct socle_system_state *s = &guest->area->system;
 
+	unsigned int what = FUZZ_SPARE_WRMSR; /* of EFER.LME while CR4.PAE is 0 */
+
 	s->tr.attributes = ATTR_TSS_FREE;
 	s->dr7 = 0x400;
-	if (!(s->efer & EFER_LME))
-		return;
-	s->cr4 |= CR4_PAE;
-	fuzz_defuse(guest->memory + CODE, CODE_BYTES, FUZZ_SPARE_CR4);
-	fuzz_defuse(guest->memory + HANDLER, HANDLER_BYTES, FUZZ_SPARE_CR4);
+	if (s->efer & EFER_LME) {
+		s->cr4 |= CR4_PAE;
+		what = FUZZ_SPARE_CR4;
+	}
+	fuzz_defuse(guest->memory + CODE, CODE_BYTES, what);
+	fuzz_defuse(guest->memory + HANDLER, HANDLER_BYTES, what);
 }
 
 uint64_t fuzz_value(uint64_t *random)

@@ -27,7 +27,7 @@ struct fuzz_guest {
  */
 extern int fuzz_spare_qemu;
 
-enum { FUZZ_SPARE_DEBUG = 1, FUZZ_SPARE_CR4 = 2 };
+enum { FUZZ_SPARE_DEBUG = 1, FUZZ_SPARE_CR4 = 2, FUZZ_SPARE_WRMSR = 4, FUZZ_SPARE_ALL = 7 };
 
 /* Makes MOVs to debug registers, and to CR4, something else, if they are not to be tried. */
 void fuzz_defuse(void *code, size_t bytes, unsigned int what);

@@ -269,7 +269,7 @@ static void map_memory(const struct slot *slot)
 /* Of memory that a guest may execute. */
 static uint64_t word(uint64_t value)
 {
-	fuzz_defuse(&value, sizeof(value), FUZZ_SPARE_DEBUG);
+	fuzz_defuse(&value, sizeof(value), FUZZ_SPARE_ALL);
 	return value;
 }
 

@@ -400,6 +400,14 @@ static void set_pages(struct client *c, uint64_t first, uint64_t count, uint64_t
 		c->page[first + i] = to != 0 ? to + i * PAGE_BYTES : 0;
 }
 
+static bool any_mapped(const struct client *c, uint64_t first, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		if (c->page[first + i] != 0)
+			return true;
+	return false;
+}
+
 static void map(struct client *c)
 {
 	uint64_t first, count, to, bytes, access = random_below(8);
@@ -419,6 +427,8 @@ static void map(struct client *c)
 		expect("map", result, SOCLE_ERROR_ARGUMENT);
 	else if (!has(c, to, bytes))
 		expect("map", result, SOCLE_ERROR_OWNER);
+	else if (any_mapped(c, first, count))
+		expect("map", result, SOCLE_ERROR_BUSY);
 	else
 		expect("map", result, (int64_t)bytes);
 	if (result > 0)

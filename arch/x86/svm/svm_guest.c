@@ -169,7 +169,7 @@ void svm_guest_save_system(struct vcpu *vcpu)
 	s->cr3 = vmcb->cr3;
 	s->cr4 = vmcb->cr4;
 	s->efer = vmcb->efer & ~EFER_SVME;
-	s->xcr0 = vcpu->xcr0;
+	s->xcr0 = guest_fpu_xcr0(vcpu);
 	guest_debug_read(vcpu);
 	memcpy(s->dr, vcpu->dr, sizeof(s->dr));
 	s->dr6 = vmcb->dr6;

@@ -198,6 +198,8 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	case VMEXIT_SHUTDOWN:
 		return SOCLE_EXIT_SHUTDOWN;
 	case VMEXIT_INVALID:
+		/* QEMU 7.2 has written zero; without masking no interrupt would end a run. */
+		vmcb->v_intr = V_INTR_MASKING;
 		return SOCLE_EXIT_ENTRY_FAILURE;
 	case VMEXIT_INVLPGA:
 	case VMEXIT_VMRUN:

@@ -186,8 +186,6 @@ void vmx_guest_load_system(struct vcpu *vcpu, const struct socle_system_state *s
 	load_interruptibility(vcpu, &s);
 	load_debug(vcpu, &s);
 	load_switched(vcpu, &s);
-	if (!guest_fpu_set_xcr0(vcpu, s.xcr0))
-		refuse_entry();
 	vcpu->cr2 = s.cr2;
 	vmcs_write(VMCS_GUEST_PAT, s.pat);
 	vmcs_write(VMCS_GUEST_SYSENTER_CS, s.sysenter_cs);
