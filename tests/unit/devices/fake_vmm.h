@@ -16,6 +16,7 @@
 struct fake_vmm {
 	struct vmm vmm;
 	uint64_t now;
+	uint64_t look; /* nanoseconds that pass with each look at the clock */
 	int64_t wall;
 	bool level[FAKE_GSIS];
 	unsigned rises[FAKE_GSIS]; /* of the line */

@@ -41,6 +41,21 @@ START_TEST(capabilities)
 }
 END_TEST
 
+/* A match that is past before the write that starts the counter has been handled. */
+START_TEST(short_wait)
+{
+	unsigned rises = fake_vmm.rises[20];
+
+	mmio_write(T_CONF(2), 4, PIN(20) | ENABLE);
+	mmio_write(T_COMP(2), 8, 20000);
+	fake_vmm.look = TICKS(30000);
+	mmio_write(CONF, 4, 1);
+	fake_vmm.look = 0;
+	fake_vmm_pass(TICKS(20100));
+	ck_assert_uint_eq(fake_vmm.rises[20], rises + 1);
+}
+END_TEST
+
 START_TEST(counts)
 {
 	fake_vmm_pass(FAKE_SECOND);
@@ -288,6 +303,7 @@ Suite *unit_suite(void)
 	tcase_add_checked_fixture(tests, start, fake_vmm_stop);
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, capabilities);
+	tcase_add_test(tests, short_wait);
 	tcase_add_test(tests, counts);
 	tcase_add_test(tests, one_shot);
 	tcase_add_test(tests, one_shot_32);

@@ -121,6 +121,20 @@ START_TEST(one_shot)
 }
 END_TEST
 
+/* A shot that is over before its programming is: on a busy machine nothing else may be lost. */
+START_TEST(short_shots)
+{
+	for (unsigned i = 1; i <= 5; i++) {
+		program(0, 0, 20); /* 17 us */
+		fake_vmm.look = FAKE_SECOND / 100000;
+		program(0, 0, 20);
+		fake_vmm.look = 0;
+		fake_vmm_pass(FAKE_SECOND / 1000);
+		ck_assert_uint_eq(fake_vmm.rises[0], i);
+	}
+}
+END_TEST
+
 START_TEST(strobe)
 {
 	unsigned rises;
@@ -340,6 +354,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, square_rate);
 	tcase_add_test(tests, missed_edges);
 	tcase_add_test(tests, one_shot);
+	tcase_add_test(tests, short_shots);
 	tcase_add_test(tests, strobe);
 	tcase_add_test(tests, counts);
 	tcase_add_test(tests, latch);

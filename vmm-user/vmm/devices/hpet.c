@@ -62,6 +62,9 @@ struct hpet_state {
 struct hpet {
 	struct vmm *vmm;
 	struct hpet_state *state;
+	/* vmm_now() when the access or the timer that is handled came. What falls between two looks
+	 * at the clock would be lost. */
+	uint64_t now;
 	struct hpet_timer {
 		struct hpet *hpet;
 		unsigned number;
@@ -75,7 +78,7 @@ static uint64_t counter(const struct hpet *hpet)
 
 	if ((state->config & ENABLE_CNF) == 0)
 		return state->counter;
-	return state->counter + (vmm_now(hpet->vmm) - state->start) / TICK_NS;
+	return state->counter + (hpet->now - state->start) / TICK_NS;
 }
 
 static uint64_t width(const struct hpet_timer_state *timer)
@@ -159,7 +162,7 @@ static void schedule(struct hpet *hpet, unsigned number)
 {
 	struct vmm_timer *timer = &hpet->timer[number].timer;
 	struct hpet_timer_state *state = &hpet->state->timer[number];
-	uint64_t ticks = remaining(hpet, number), now = vmm_now(hpet->vmm), phase;
+	uint64_t ticks = remaining(hpet, number), phase;
 
 	if (period(state) == 0 || (state->config & TN_INT_TYPE) ||
 	    (hpet->state->config & ENABLE_CNF) == 0)
@@ -172,8 +175,8 @@ static void schedule(struct hpet *hpet, unsigned number)
 		ticks = LONGEST_WAIT;
 	if (state->owed > 0 && ticks > period(state) / 2)
 		ticks = period(state) / 2;
-	phase = (now - hpet->state->start) % TICK_NS;
-	timer_set(hpet->vmm, timer, now - phase + ticks * TICK_NS);
+	phase = (hpet->now - hpet->state->start) % TICK_NS;
+	timer_set(hpet->vmm, timer, hpet->now - phase + ticks * TICK_NS);
 }
 
 static void schedule_all(struct hpet *hpet)
@@ -201,9 +204,11 @@ static void expired(void *device)
 	struct hpet_timer *which = device;
 	struct hpet *hpet = which->hpet;
 	struct hpet_timer_state *timer = &hpet->state->timer[which->number];
-	uint64_t late = (counter(hpet) - timer->comparator) & width(timer);
-	uint64_t soonest = vmm_now(hpet->vmm) + SHORTEST_WAIT_NS;
+	uint64_t late, soonest;
 
+	hpet->now = vmm_now(hpet->vmm);
+	late = (counter(hpet) - timer->comparator) & width(timer);
+	soonest = hpet->now + SHORTEST_WAIT_NS;
 	/* "Late" by half the range is early: for an edge that is owed, or it was a wait in pieces.
 	 */
 	if (late <= width(timer) / 2) {
@@ -258,7 +263,7 @@ static void write_config(struct hpet *hpet, uint64_t value)
 
 	if (changed & ENABLE_CNF) {
 		state->counter = counter(hpet);
-		state->start = vmm_now(hpet->vmm);
+		state->start = hpet->now;
 	}
 	state->config = value & (ENABLE_CNF | LEG_RT_CNF);
 	if (changed & LEG_RT_CNF) {
@@ -334,6 +339,7 @@ static uint64_t hpet_read(void *device, uint64_t offset, unsigned bytes)
 
 	if (bytes < 4 || offset % bytes != 0)
 		return 0;
+	hpet->now = vmm_now(hpet->vmm);
 	return register_read(hpet, offset & ~7ull) >> 8 * (offset % 8);
 }
 
@@ -342,8 +348,10 @@ static void hpet_write(void *device, uint64_t offset, unsigned bytes, uint64_t v
 	struct hpet *hpet = device;
 	uint64_t mask = bytes == 8 ? ~0ull : 0xffffffffull << 8 * (offset % 8);
 
-	if (bytes >= 4 && offset % bytes == 0)
-		register_write(hpet, offset & ~7ull, value << 8 * (offset % 8), mask);
+	if (bytes < 4 || offset % bytes != 0)
+		return;
+	hpet->now = vmm_now(hpet->vmm);
+	register_write(hpet, offset & ~7ull, value << 8 * (offset % 8), mask);
 }
 
 /* After the PIT and the RTC: it takes their interrupts over. */
@@ -354,7 +362,7 @@ bool hpet_create(struct vmm *vmm)
 	const struct bus_range range = {"HPET", HPET_BASE, HPET_BYTES, hpet_read, hpet_write, hpet};
 	bool fresh;
 
-	*hpet = (struct hpet){.vmm = vmm};
+	*hpet = (struct hpet){.vmm = vmm, .now = vmm_now(vmm)};
 	hpet->state = state_section(vmm, "hpet", 0, HPET_VERSION, sizeof(*hpet->state), &fresh);
 	if (hpet->state == NULL)
 		return false;

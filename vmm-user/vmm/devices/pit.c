@@ -159,11 +159,15 @@ static uint64_t next_edge(const struct pit_counter *counter, uint64_t now)
 
 /* Counter 0 and its interrupt ---------------------------------------------------------------- */
 
-static void schedule(struct pit *pit)
+/*
+ * One `now` for all that an access or a timer does: an edge that falls between two looks at the
+ * clock would be one that nobody sees.
+ */
+static void schedule(struct pit *pit, uint64_t now)
 {
 	struct pit_state *state = pit->state;
 	struct pit_counter *counter = &state->counter[0];
-	uint64_t now = ticks(pit->vmm), soon = now + (counter->count + 1) / 2;
+	uint64_t soon = now + (counter->count + 1) / 2;
 
 	take_next(counter, now);
 	state->next = next_edge(counter, now);
@@ -177,10 +181,10 @@ static void schedule(struct pit *pit)
 		timer_set(pit->vmm, &pit->timer, tick_time(state->next));
 }
 
-static void set_irq(struct pit *pit)
+static void set_irq(struct pit *pit, uint64_t now)
 {
 	if (!pit->state->legacy_replaced)
-		irq_set(pit->vmm, PIT_GSI, output(&pit->state->counter[0], ticks(pit->vmm)));
+		irq_set(pit->vmm, PIT_GSI, output(&pit->state->counter[0], now));
 }
 
 /* The output has been low for a tick at least, which nobody may have seen, and rises. */
@@ -207,20 +211,21 @@ static void edge(void *device)
 		state->owed--;
 		rise(pit);
 	}
-	schedule(pit);
+	schedule(pit, now);
 }
 
 void pit_legacy_replaced(struct vmm *vmm, bool replaced)
 {
 	struct pit *pit = vmm->pit;
+	uint64_t now = ticks(vmm);
 
 	if (pit->state->legacy_replaced == replaced)
 		return;
 	/* The line is somebody else's now, and starts low. */
 	irq_set(vmm, PIT_GSI, false);
 	pit->state->legacy_replaced = replaced;
-	set_irq(pit);
-	schedule(pit);
+	set_irq(pit, now);
+	schedule(pit, now);
 }
 
 /* Registers ---------------------------------------------------------------------------------- */
@@ -257,10 +262,8 @@ static void load(struct pit_counter *counter, uint32_t value, uint64_t now)
 	}
 }
 
-static void write_count(struct pit *pit, struct pit_counter *counter, uint8_t value)
+static void write_count(struct pit_counter *counter, uint8_t value, uint64_t now)
 {
-	uint64_t now = ticks(pit->vmm);
-
 	switch (counter->rw) {
 	case RW_LSB:
 		load(counter, value, now);
@@ -290,10 +293,8 @@ static void latch_count(struct pit_counter *counter, uint64_t now)
 	counter->count_latched = counter->rw == RW_BOTH ? 2 : 1;
 }
 
-static void read_back(struct pit *pit, unsigned value)
+static void read_back(struct pit *pit, unsigned value, uint64_t now)
 {
-	uint64_t now = ticks(pit->vmm);
-
 	for (unsigned i = 0; i < COUNTERS; i++) {
 		struct pit_counter *counter = &pit->state->counter[i];
 
@@ -314,18 +315,18 @@ static void read_back(struct pit *pit, unsigned value)
 	}
 }
 
-static void write_control(struct pit *pit, unsigned value)
+static void write_control(struct pit *pit, unsigned value, uint64_t now)
 {
 	struct pit_counter *counter;
 
 	if (CONTROL_SELECT(value) == CONTROL_READ_BACK) {
-		read_back(pit, value);
+		read_back(pit, value, now);
 		return;
 	}
 	counter = &pit->state->counter[CONTROL_SELECT(value)];
 	if (CONTROL_RW(value) == 0) {
-		take_next(counter, ticks(pit->vmm));
-		latch_count(counter, ticks(pit->vmm));
+		take_next(counter, now);
+		latch_count(counter, now);
 		return;
 	}
 	counter->rw = CONTROL_RW(value);
@@ -371,15 +372,16 @@ static uint64_t pit_read(void *device, uint64_t offset, unsigned bytes)
 static void pit_write(void *device, uint64_t offset, unsigned bytes, uint64_t value)
 {
 	struct pit *pit = device;
+	uint64_t now = ticks(pit->vmm);
 
 	if (bytes != 1)
 		return;
 	if (offset < COUNTERS)
-		write_count(pit, &pit->state->counter[offset], (uint8_t)value);
+		write_count(&pit->state->counter[offset], (uint8_t)value, now);
 	else
-		write_control(pit, (unsigned)value);
-	set_irq(pit);
-	schedule(pit);
+		write_control(pit, (unsigned)value, now);
+	set_irq(pit, now);
+	schedule(pit, now);
 }
 
 static void set_gate(struct pit_counter *counter, bool gate, uint64_t now)
@@ -465,6 +467,6 @@ bool pit_create(struct vmm *vmm)
 		}
 	}
 	vmm->pit = pit;
-	schedule(pit);
+	schedule(pit, ticks(vmm));
 	return bus_add(vmm, BUS_PORT, &counters) && bus_add(vmm, BUS_PORT, &port61);
 }
