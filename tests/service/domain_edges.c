@@ -98,8 +98,8 @@ static void test_xcr0(struct machine *m)
 	expect((int64_t)m->area->rax, 3, "XCR0 3: in the guest");
 	expect(run_with_xcr0(m, 0), SOCLE_EXIT_HLT, "XCR0 not given");
 	expect((int64_t)m->area->rax, 3, "XCR0 not given: in the guest");
-	expect(run_with_xcr0(m, 2), SOCLE_EXIT_ENTRY_FAILURE, "XCR0 without x87");
-	expect(run_with_xcr0(m, 1ull << 62 | 1), SOCLE_EXIT_ENTRY_FAILURE, "XCR0 of no processor");
+	expect(run_with_xcr0(m, 2), SOCLE_ERROR_ARGUMENT, "XCR0 without x87");
+	expect(run_with_xcr0(m, 1ull << 62 | 1), SOCLE_ERROR_ARGUMENT, "XCR0 of no processor");
 	expect(run_with_xcr0(m, 1), SOCLE_EXIT_HLT, "XCR0 1");
 	expect((int64_t)m->area->rax, 1, "XCR0 1: in the guest");
 }
