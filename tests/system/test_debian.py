@@ -161,7 +161,7 @@ def a_disk_that_is_cut_short_gives_errors(machine):
 def disks_that_cannot_be_used_are_refused(machine):
     free = machine.json("info --json")["pool_free_bytes"]
     machine.run("!printf short >/tmp/short.img")
-    for target, words in (("/tmp/short.img", "no sector"), ("/nowhere", "No such file"),
+    for target, words in (("/tmp/short.img", "it has no sector"), ("/nowhere", "No such file"),
                           ("/tmp", "expected a file or a block device")):
         _, output = machine.fails(f"create /srv/files/small/config 'disk=[\"{target},raw,xvda,r\"]'")
         assert words in output and target in output, output

@@ -24,15 +24,13 @@ static bool create_disk(struct vmm *vmm, const struct vmm_disk_config *disk)
 	const struct virtio_blk_options options = {
 		.fd = disk->fd,
 		.id = disk->vdev,
+		.name = disk->target,
 		.readonly = disk->readonly || disk->cdrom,
 		.snapshot = disk->snapshot,
 		.queues = vcpus < BLK_QUEUES ? vcpus : BLK_QUEUES,
 	};
 
-	if (virtio_blk_create(vmm, &options) != NULL)
-		return true;
-	vmm_log(vmm, "disk %s (%s) cannot be used", disk->vdev, disk->target);
-	return false;
+	return virtio_blk_create(vmm, &options) != NULL;
 }
 
 static bool create_net(struct vmm *vmm, const struct vmm_net_config *net)
