@@ -114,5 +114,7 @@ def what_is_no_kernel_is_refused(machine):
     assert status and "kernel" in output, output
     status, output = machine.fails("create /srv/files/linux1.cfg memory=999999", timeout=60)
     assert "memory" in output, output
+    status, output = machine.fails("create /srv/files/linux1.cfg vcpus=65", timeout=60)
+    assert "vcpus" in output and "64" in output, output
     info = machine.json("info --json")
     assert info["pool_free_bytes"] == info["pool_bytes"]
