@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define SOCLE_ABI_VERSION 2u
+#define SOCLE_ABI_VERSION 3u
 
 #define SOCLE_VERSION_MAJOR 0
 #define SOCLE_VERSION_MINOR 1
@@ -183,6 +183,7 @@ enum socle_exit_reason {
 	SOCLE_EXIT_EOI,
 	SOCLE_EXIT_IPI,
 	SOCLE_EXIT_WAKE,
+	SOCLE_EXIT_TIMER, /* the VMX-preemption timer: a guest's own timer is due */
 	SOCLE_EXIT_COUNT
 };
 
@@ -239,7 +240,9 @@ struct socle_system_state {
 /* Bits of socle_vcpu_area.load: what the VMM changed since the last run. */
 #define SOCLE_LOAD_RUN	  (1ull << 0) /* rip, rsp, rflags */
 #define SOCLE_LOAD_SYSTEM (1ull << 1) /* all of the system state */
-#define SOCLE_LOAD_APIC	  (1ull << 2) /* requests in the local APIC's image */
+#define SOCLE_LOAD_APIC                                                                            \
+	(1ull << 2)		      /* the local APIC's image but for its timer: see docs/abi.md \
+				       */
 #define SOCLE_LOAD_WINDOW (1ull << 3) /* exit as soon as the guest can take an interrupt */
 /*
  * XMM0 .. XMM15, their low 128 bits: those of the processor at the call. When a run has ended, the
@@ -286,6 +289,11 @@ struct socle_cpuid_entry {
  * Either may write it at any time; the hypervisor takes each value once and checks it.
  */
 struct socle_vcpu_area {
+	/*
+	 * The local APIC's registers: x2APIC register n is at apic[4 * n]. First, because they are
+	 * the processor's virtual-APIC page where it has one.
+	 */
+	uint32_t apic[256];
 	/* In the hypervisor's order; the guest's own registers while it runs. */
 	uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi;
 	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
@@ -302,15 +310,18 @@ struct socle_vcpu_area {
 	uint64_t reserved0[4];
 	uint64_t posted[4]; /* interrupts for this vCPU, set by atomic OR */
 	uint64_t reserved1[92];
-	uint32_t apic[256]; /* the local APIC's registers: x2APIC register n is at apic[4 * n] */
 	struct socle_system_state system;
 	uint8_t reserved2[2048 - sizeof(struct socle_system_state)];
 	struct socle_cpuid_entry cpuid[SOCLE_CPUID_ENTRIES];
 };
-#define SOCLE_VCPU_AREA_BYTES 8192
+#define SOCLE_VCPU_AREA_BYTES	  8192
+#define SOCLE_VCPU_REGISTER_BYTES 144 /* from rax to rflags */
 _Static_assert(sizeof(struct socle_vcpu_area) == SOCLE_VCPU_AREA_BYTES, "socle_vcpu_area");
-_Static_assert(__builtin_offsetof(struct socle_vcpu_area, posted) == 256, "socle_vcpu_area");
-_Static_assert(__builtin_offsetof(struct socle_vcpu_area, apic) == 1024, "socle_vcpu_area");
+_Static_assert(__builtin_offsetof(struct socle_vcpu_area, rax) == 1024, "socle_vcpu_area");
+_Static_assert(__builtin_offsetof(struct socle_vcpu_area, exit_reason) ==
+		       1024 + SOCLE_VCPU_REGISTER_BYTES,
+	       "socle_vcpu_area");
+_Static_assert(__builtin_offsetof(struct socle_vcpu_area, posted) == 1280, "socle_vcpu_area");
 _Static_assert(__builtin_offsetof(struct socle_vcpu_area, system) == 2048, "socle_vcpu_area");
 _Static_assert(__builtin_offsetof(struct socle_vcpu_area, cpuid) == 4096, "socle_vcpu_area");
 

@@ -88,7 +88,7 @@ START_TEST(goes_on)
 	static const enum socle_exit_reason nothing[] = {SOCLE_EXIT_NMI_WINDOW,
 							 SOCLE_EXIT_INVD,
 							 SOCLE_EXIT_EXCEPTION,
-							 SOCLE_EXIT_EOI,
+							 SOCLE_EXIT_TIMER,
 							 SOCLE_EXIT_IPI,
 							 SOCLE_EXIT_WAKE,
 							 SOCLE_EXIT_INTERRUPT_WINDOW,

@@ -197,7 +197,7 @@ static enum socle_exit_reason decode_timer(struct vcpu *vcpu)
 		return SOCLE_EXIT_NMI_WINDOW;
 	if (answered)
 		return SOCLE_EXIT_NMI;
-	return rdtsc() >= vcpu->run_end ? SOCLE_EXIT_INTERRUPT : SOCLE_EXIT_INTERRUPT_WINDOW;
+	return rdtsc() >= vcpu->run_end ? SOCLE_EXIT_INTERRUPT : SOCLE_EXIT_TIMER;
 }
 
 /* #AC and #DB are the guest's own: raised as if they had not exited. */
@@ -262,6 +262,9 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 		return SOCLE_EXIT_CR_ACCESS;
 	case EXIT_REASON_TASK_SWITCH:
 		return decode_task_switch(vcpu);
+	case EXIT_REASON_VIRTUALIZED_EOI: /* behind the instruction (section 30.1.4) */
+		exit->information = vmcs_read(VMCS_EXIT_QUALIFICATION);
+		return SOCLE_EXIT_EOI;
 	case EXIT_REASON_NMI_WINDOW:
 		open_nmi_window(vcpu);
 		return SOCLE_EXIT_NMI_WINDOW;

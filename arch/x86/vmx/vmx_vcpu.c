@@ -174,6 +174,8 @@ _Noreturn void vmx_cpu_run(struct cpu *cpu)
 
 		if (vcpu->domain != NULL && vmx_timer_is_stale(vcpu))
 			vmx_timer_update(vcpu);
+		if (__builtin_expect(vcpu->apic_stale, false))
+			vmx_apic_update(vcpu);
 		cpu->hypervisor_cycles += rdtsc() - left;
 		entered = world_switch(vcpu);
 		left = rdtsc();
