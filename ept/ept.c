@@ -247,12 +247,10 @@ enum ept_error ept_unmap(struct ept *ept, gpa_t from, uint64_t bytes)
 		uint64_t absent = absent_bytes(ept, from.v);
 		uint64_t step = min_u64(bytes, absent != 0 ? absent : PAGE_BYTES);
 		enum ept_error error = EPT_OK;
+		struct ept_leaf leaf;
 
-		if (absent == 0) {
-			struct ept_leaf leaf;
-
-			/* as much of the leaf as is asked for */
-			ept_lookup(ept, from, &leaf);
+		/* as much of the leaf as is asked for */
+		if (absent == 0 && ept_lookup(ept, from, &leaf)) {
 			step = min_u64(bytes, leaf.bytes - from.v % leaf.bytes);
 			error = set_range(ept, from.v, from.v, step, 0);
 		}

@@ -472,6 +472,24 @@ START_TEST(hostile_clients)
 }
 END_TEST
 
+/* A domain that a client asks for while socled ends goes as well: rig_stop() waits for that. */
+START_TEST(asked_while_ending)
+{
+	int fd = rig_connect();
+	json_t *request =
+		json_pack("{ss so}", "do", "create", "config", rig_config("b", "", NULL, NULL));
+	char *text = json_dumps(request, JSON_COMPACT);
+
+	rig_ends_at_once = true;
+	rig_do(DOMAIN("a", ""));
+	ck_assert_int_eq(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+	ck_assert_int_eq(send(fd, "\n", 1, 0), 1);
+	close(fd);
+	free(text);
+	json_decref(request);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("socled");
@@ -497,6 +515,7 @@ Suite *unit_suite(void)
 	tcase_add_test(all, bad_requests);
 	tcase_add_test(all, too_long_a_line);
 	tcase_add_test(all, hostile_clients);
+	tcase_add_test(all, asked_while_ending);
 	suite_add_tcase(suite, all);
 	suite_add_tcase(suite, cycles_case());
 	return suite;

@@ -32,6 +32,7 @@ enum apic_register {
 	APIC_TIMER_DIVIDE = 0x3e,
 };
 
+#define APIC_REGISTERS	   64
 #define APIC_VERSION_VALUE 0x00050014u /* 6 LVT entries, integrated */
 #define SVR_ENABLED	   (1u << 8)
 #define LVT_MASKED	   (1u << 16)
@@ -308,8 +309,8 @@ static uint64_t apic_read(void *device, uint64_t offset, unsigned bytes)
 		return priority(vcpu);
 	case APIC_TIMER_CURRENT:
 		return timer_current(vcpu);
-	default:
-		return *reg(vcpu, number);
+	default: /* in the rest of the page there is nothing */
+		return number < APIC_REGISTERS ? *reg(vcpu, number) : 0;
 	}
 }
 

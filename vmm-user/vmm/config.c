@@ -145,7 +145,7 @@ static bool parse_memory(struct parser *parser, const json_t *root)
 	struct vmm_config *config = parser->config;
 	uint64_t sum = 0, wanted;
 	const json_t *list;
-	int64_t mib;
+	int64_t mib = 0;
 
 	if (!descriptor(parser, root, "memory_fd", true, &config->memory_fd) ||
 	    !integer(parser, root, "memory_mib", 2, MEMORY_MIB_MAX, &mib) ||
@@ -237,7 +237,7 @@ static bool parse_identity(struct parser *parser, const json_t *root)
 	struct vmm_config *config = parser->config;
 	const json_t *key = json_object_get(root, "key");
 	const char *vendor = json_string_value(json_object_get(root, "vendor"));
-	int64_t domain, vcpus, tsc_hz = 0;
+	int64_t domain = 0, vcpus = 0, tsc_hz = 0;
 
 	if (!text(parser, root, "name", true, &config->name) ||
 	    !text(parser, root, "uuid", false, &config->uuid) ||
