@@ -538,11 +538,10 @@ static void check_task(const char *name, struct trap trap, uint32_t error)
 	gdt_set(FREE(4), descriptor((uint32_t)&other, sizeof(other) - 1, TSS));
 }
 
-static void test_tasks(void)
+static void make_tasks(void)
 {
 	static uint8_t stack[1024];
 
-	say("# task switches\n");
 	other.cr3 = guest_tss.cr3 = (uint32_t)get_cr3();
 	other.eip = (uint32_t)other_task;
 	other.eflags = 2;
@@ -552,6 +551,12 @@ static void test_tasks(void)
 	gdt_set(FREE(4), descriptor((uint32_t)&other, sizeof(other) - 1, TSS));
 	gdt_set(FREE(5), (uint64_t)FREE(4) << 16 | (uint64_t)TASK_GATE << 40);
 	gate_set(0x90, FREE(4), 0, TASK_GATE);
+}
+
+static void test_tasks(void)
+{
+	say("# task switches\n");
+	make_tasks();
 	check_task("#GP: a call of a TSS",
 		   TRY("lcall %0, $0",
 		       :
@@ -592,8 +597,18 @@ static void test_tasks(void)
 	guest_tss.link = 0;
 }
 
+/* Ends the domain: no task is switched to for an exception either. */
+static void end_by_task_gate(void)
+{
+	make_tasks();
+	gate_set(VECTOR_UD, FREE(4), 0, TASK_GATE);
+	__asm__ volatile("ud2");
+}
+
 void guest_test(void)
 {
+	if (guest_option("taskgate"))
+		end_by_task_gate();
 	test_exceptions();
 	test_steps();
 	test_page_faults();
