@@ -264,6 +264,10 @@ struct socle_system_state {
 #define SOCLE_IO_STRING	     (1ull << 25)
 #define SOCLE_IO_REP	     (1ull << 26)
 
+/* info[0] of SOCLE_EXIT_SHUTDOWN. */
+#define SOCLE_SHUTDOWN_TRIPLE_FAULT 0
+#define SOCLE_SHUTDOWN_TASK_GATE    1 /* an exception whose gate is a task gate */
+
 /* Where a vCPU is. */
 enum socle_where { SOCLE_WHERE_VMM = 0, SOCLE_WHERE_GUEST = 1, SOCLE_WHERE_IDLE = 2 };
 

@@ -272,6 +272,7 @@ static void handle_xsetbv(struct vcpu *vcpu)
 
 static void handle_shutdown(struct vcpu *vcpu)
 {
+	vcpu->area->info[0] = vcpu->exit.information;
 	arch->guest_save_system(vcpu);
 	leave(vcpu, SOCLE_EXIT_SHUTDOWN);
 }

@@ -170,8 +170,10 @@ static enum socle_exit_reason decode_task_switch(struct vcpu *vcpu)
 	if (QUALIFICATION_TASK_SOURCE(qualification) == TASK_SOURCE_IDT) {
 		uint64_t type = vectoring & INTERRUPTION_TYPE;
 
-		if (type == INTERRUPTION_EXCEPTION)
+		if (type == INTERRUPTION_EXCEPTION) {
+			vcpu->exit.information = SOCLE_SHUTDOWN_TASK_GATE;
 			return SOCLE_EXIT_SHUTDOWN;
+		}
 		error_code = (uint32_t)(vectoring & INTERRUPTION_VECTOR) << 3 | ERROR_CODE_IDT;
 		if (type == INTERRUPTION_EXTERNAL || type == INTERRUPTION_NMI)
 			error_code |= ERROR_CODE_EXT;
@@ -244,6 +246,7 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	struct vcpu_exit *exit = &vcpu->exit;
 
 	exit->rip = vmcs_read(VMCS_GUEST_RIP);
+	exit->information = 0;
 	switch (exit->code) {
 	case EXIT_REASON_EPT_VIOLATION:
 		return decode_violation(vcpu);

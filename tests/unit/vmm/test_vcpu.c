@@ -464,6 +464,9 @@ START_TEST(ends)
 	ck_assert_int_eq(vmm->end, VMM_CRASH);
 	ck_assert_ptr_nonnull(strstr(vmm->reason, "triple fault"));
 	vmm->ending = false;
+	leave(SOCLE_EXIT_SHUTDOWN, SOCLE_SHUTDOWN_TASK_GATE, 0);
+	ck_assert_ptr_nonnull(strstr(vmm->reason, "through a task gate"));
+	vmm->ending = false;
 	leave(SOCLE_EXIT_CPUID, 0, 0);
 	ck_assert(vmm->ending);
 	vmm->ending = false;
