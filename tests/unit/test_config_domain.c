@@ -22,7 +22,8 @@ START_TEST(whole)
 		       "cpu_weight=512\ncap=150\nkernel='vmlinuz'\nramdisk='/i'\nroot='/dev/vda'\n"
 		       "extra='quiet'\ndisk=['d.img,raw,xvda,rw','format=raw, vdev=hdc, access=ro, "
 		       "devtype=cdrom, target=/a,b']\n"
-		       "vif=['mac=00:16:3e:01:02:03,bridge=br0','']\nserial='pty'\n"
+		       "vif=['mac=00:16:3e:01:02:03,bridge=br0','']\nserial=['none','pty']\n"
+		       "channel=['connection=pty,name=org.example.agent','name=b']\n"
 		       "on_crash='preserve'\nlocaltime=1"));
 	ck_assert_uint_eq(reporter.errors, 0);
 	ck_assert_str_eq(config.name, "deb.1");
@@ -47,7 +48,10 @@ START_TEST(whole)
 	ck_assert_mem_eq(config.net[0].mac, "\x00\x16\x3e\x01\x02\x03", 6);
 	ck_assert_int_eq(config.net[1].mode, NET_USER);
 	ck_assert_int_eq(config.net[1].mac[0], 2);
-	ck_assert(config.serial && config.local_time);
+	ck_assert(!config.serial[0] && config.serial[1] && config.local_time);
+	ck_assert_uint_eq(config.channels, 2);
+	ck_assert_str_eq(config.channel[0], "org.example.agent");
+	ck_assert_str_eq(config.channel[1], "b");
 	ck_assert_int_eq(config.on_poweroff, ACTION_DESTROY);
 	ck_assert_int_eq(config.on_reboot, ACTION_RESTART);
 	ck_assert_int_eq(config.on_crash, ACTION_PRESERVE);
@@ -61,6 +65,8 @@ START_TEST(defaults)
 	ck_assert_uint_eq(config.vcpus, 1);
 	ck_assert_str_eq(config.firmware, "uefi");
 	ck_assert_str_eq(config.cpus, "");
+	ck_assert(config.serial[0] && !config.serial[1]);
+	ck_assert_uint_eq(config.channels, 0);
 	ck_assert_uint_eq(config.cpu_weight, 256);
 	ck_assert_uint_eq(config.uuid[6] >> 4, 4);
 	ck_assert_str_eq(said, "");
@@ -113,6 +119,15 @@ static const struct wrong wrong[] = {
 	{BASE "vif=['rate=1Mb/s']", "vif: key: expected"},
 	{BASE "vif=['foo']", "vif: word: expected"},
 	{BASE "serial='tcp:1'", "serial: expected"},
+	{BASE "serial=['pty',5]", "serial: expected \"pty\""},
+	{BASE "serial=['pty','pty','pty']", "serial: expected a list of at most 2"},
+	{BASE "channel='name=a'", "channel: expected a list"},
+	{BASE "channel=['connection=pty']", "channel: expected name="},
+	{BASE "channel=['name=a,connection=socket,path=/x']",
+	 "channel: connection: expected 'pty'"},
+	{BASE "channel=['name=a,colour=red']", "channel: key: expected"},
+	{BASE "channel=['name=a,,b']", "channel: word: expected 'key=value', found 'b'"},
+	{BASE "channel=[['name=a']]", "channel: expected a string"},
 	{BASE "on_crash='rename-restart'", "on_crash: expected"},
 	{BASE "pci=['01:00.0']", "f.cfg:4: 'pci' is not supported: take it out"},
 };

@@ -147,6 +147,18 @@ START_TEST(whole_life)
 	run("unpause deb --json");
 	expect(output, "\"name\": \"deb\"");
 	run("domlog deb");
+	run("mem-set deb 3m");
+	run("mem-set 1 4096k --json");
+	expect(output, "\"name\": \"deb\"");
+	run("list deb --json");
+	expect(output, "\"memory_target_mib\": 4");
+	ck_assert_int_eq(line("mem-set deb 5"), STATUS_FAILED);
+	expect(error, "expected 1 to 4 MiB, which it was created with, found 5");
+	ck_assert_int_eq(line("mem-set deb 3x"), STATUS_USAGE);
+	expect(error, "found '3x'");
+	ck_assert_int_eq(line("mem-set deb -3"), STATUS_USAGE);
+	ck_assert_int_eq(line("mem-set deb 99999999999999999999"), STATUS_USAGE);
+	ck_assert_int_eq(line("mem-set deb"), STATUS_USAGE);
 	run("destroy deb");
 	run("list");
 	ck_assert_ptr_null(strstr(output, "deb"));
@@ -215,6 +227,13 @@ START_TEST(paused_and_console)
 	run("shutdown deb");
 	/* It ends by itself. */
 	line("console deb");
+	ck_assert_int_eq(line("console -t tty deb"), STATUS_USAGE);
+	expect(error, "expected serial or pv, found 'tty'");
+	run("create %s name=other");
+	ck_assert_int_eq(line("console -t pv other"), STATUS_FAILED);
+	expect(error, "has no pv console 0: its configuration has \"channel\" for them");
+	ck_assert_int_eq(line("console -n 1 other"), STATUS_FAILED);
+	expect(error, "has no serial console 1");
 }
 END_TEST
 

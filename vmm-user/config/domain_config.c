@@ -344,20 +344,14 @@ static bool read_nets(struct reader *reader)
 	return good;
 }
 
-static bool read_serial(struct reader *reader)
+static bool read_consoles(struct reader *reader)
 {
-	const struct config_value *value = config_find(reader->tree, "serial");
+	bool good = config_serial(config_find(reader->tree, "serial"), reader->config,
+				  reader->reporter);
 
-	reader->config->serial = true;
-	if (value != NULL && value->type == CONFIG_LIST && value->items == 1)
-		value = &value->item[0];
-	if (value == NULL || (value->type == CONFIG_STRING && strcmp(value->text, "pty") == 0))
-		return true;
-	if (value->type == CONFIG_STRING && strcmp(value->text, "none") == 0) {
-		reader->config->serial = false;
-		return true;
-	}
-	return refuse(reader, value, "serial", "\"pty\", which 'socle console' shows, or \"none\"");
+	return config_channels(config_find(reader->tree, "channel"), reader->config,
+			       reader->reporter) &&
+	       good;
 }
 
 /* Actions -------------------------------------------------------------------------------------- */
@@ -435,8 +429,8 @@ bool config_domain(const struct config_tree *tree, const char *directory,
 		   struct domain_config *config, struct config_reporter *reporter)
 {
 	static bool (*const readers[])(struct reader *) = {
-		check_keys, read_name,	read_uuid,  read_type, read_memory, read_vcpus,
-		read_cpus,  read_image, read_disks, read_nets, read_serial, read_actions,
+		check_keys, read_name,	read_uuid,  read_type, read_memory,   read_vcpus,
+		read_cpus,  read_image, read_disks, read_nets, read_consoles, read_actions,
 	};
 	struct reader reader = {tree, directory, config, reporter};
 	uint32_t local = 0;

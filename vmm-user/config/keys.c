@@ -5,10 +5,10 @@
 
 /* Keys of xl.cfg(5) by what happens with them; each list ends with NULL. */
 static const char *const used[] = {
-	"name",	       "uuid",	    "type",	  "builder",	 "memory", "maxmem",   "vcpus",
-	"maxvcpus",    "cpus",	    "cpu_weight", "cap",	 "kernel", "ramdisk",  "extra",
-	"root",	       "cmdline",   "disk",	  "vif",	 "serial", "firmware", "localtime",
-	"on_poweroff", "on_reboot", "on_crash",	  "on_watchdog", NULL,
+	"name",	     "uuid",	    "type",	  "builder",  "memory",	     "maxmem",	"vcpus",
+	"maxvcpus",  "cpus",	    "cpu_weight", "cap",      "kernel",	     "ramdisk", "extra",
+	"root",	     "cmdline",	    "disk",	  "vif",      "serial",	     "channel", "firmware",
+	"localtime", "on_poweroff", "on_reboot",  "on_crash", "on_watchdog", NULL,
 };
 
 /* They ask for what there is anyway, or for what makes no difference to the guest's work. */
@@ -67,7 +67,6 @@ static const char *const unsupported[] = {
 	"pci_msitranslate",
 	"rdm",
 	"usbctrl",
-	"channel",
 	"vtpm",
 	"p9",
 	"pvcalls",

@@ -108,6 +108,8 @@ static bool take_all(struct domain *domain, char error[DOMAIN_REASON_BYTES])
 	domain->was_started = false;
 	domain->dying_step = DYING_VMM;
 	domain->started = 0;
+	domain->memory_target = domain->memory_now = domain->config.memory_mib;
+	domain->memory_free = -1;
 	if (!take_metas(domain, error) || !take_memory(domain, error))
 		return false;
 	take_cgroup(domain);
@@ -155,7 +157,11 @@ static void free_domain(struct domain *domain)
 {
 	struct loop *loop = &domain->daemon->loop;
 
-	console_close(&domain->console);
+	for (int i = 0; i < DOMAIN_CONSOLES; i++) {
+		if (domain->console[i] != NULL)
+			console_close(domain->console[i]);
+		free(domain->console[i]);
+	}
 	loop_drop(loop, &domain->control);
 	loop_drop(loop, &domain->log_pipe);
 	loop_drop(loop, &domain->process);
@@ -259,6 +265,22 @@ bool domain_work(struct domain *domain)
 
 /* The life ------------------------------------------------------------------------------------- */
 
+static bool open_consoles(struct domain *domain)
+{
+	const struct domain_config *config = &domain->config;
+
+	for (unsigned int i = 0; i < DOMAIN_CONSOLES; i++) {
+		if (i < CONFIG_SERIALS_MAX ? !config->serial[i]
+					   : i - CONFIG_SERIALS_MAX >= config->channels)
+			continue;
+		domain->console[i] = calloc(1, sizeof(*domain->console[i]));
+		if (domain->console[i] == NULL)
+			return false;
+		console_open(domain->console[i], &domain->daemon->loop);
+	}
+	return true;
+}
+
 struct domain *domain_create(struct daemon *daemon, const struct domain_config *config,
 			     json_t *tree, bool paused, char error[DOMAIN_REASON_BYTES])
 {
@@ -279,7 +301,11 @@ struct domain *domain_create(struct daemon *daemon, const struct domain_config *
 	domain->start_paused = paused;
 	domain->created = daemon_now();
 	domain->process.fd = domain->control.fd = domain->log_pipe.fd = -1;
-	console_open(&domain->console, &daemon->loop);
+	if (!open_consoles(domain)) {
+		fail(error, "out of memory");
+		free_domain(domain);
+		return NULL;
+	}
 	if (!take_all(domain, error)) {
 		while (!give_hypervisor(domain))
 			;
@@ -330,6 +356,19 @@ bool domain_unpause(struct domain *domain, char error[DOMAIN_REASON_BYTES])
 		return fail(error, "its VMM does not hear");
 	domain->was_started = true;
 	domain->start_paused = false;
+	return true;
+}
+
+bool domain_set_memory(struct domain *domain, int64_t mib, char error[DOMAIN_REASON_BYTES])
+{
+	if (domain->state != DOMAIN_RUNNING && domain->state != DOMAIN_PAUSED)
+		return fail(error, "the domain does not run");
+	if (mib < 1 || mib > domain->config.memory_mib)
+		return fail(error, "expected 1 to %u MiB, which it was created with, found %lld",
+			    domain->config.memory_mib, (long long)mib);
+	if (!vmm_say_memory(domain, (uint32_t)mib))
+		return fail(error, "its VMM does not hear");
+	domain->memory_target = (uint32_t)mib;
 	return true;
 }
 

@@ -17,8 +17,9 @@
 
 static struct acpi_tables tables;
 
-static const struct acpi_config full = {64, true, {true, true}, true, 0x8000000000, 1ull << 38};
-static const struct acpi_config small = {1, false, {true, false}, false, 0, 0};
+static const struct acpi_config full = {64,   true,	    {true, true}, true,
+					true, 0x8000000000, 1ull << 38};
+static const struct acpi_config small = {1, false, {true, false}, false, false, 0, 0};
 
 static uint64_t load(uint64_t at, unsigned bytes)
 {
