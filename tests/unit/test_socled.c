@@ -147,6 +147,37 @@ START_TEST(restarts)
 }
 END_TEST
 
+/* Each that ended stays under a name of its own, up to the last, which keeps the given one. */
+START_TEST(renames)
+{
+	json_t *reply, *domain;
+	unsigned kept = 0;
+	size_t i;
+
+	rig_do(CREATE(rig_config("a", "crash", "on_crash", "rename-restart")));
+	for (double end = daemon_now() + 10; kept < RESTART_LIMIT + 1;) {
+		ck_assert_msg(daemon_now() < end, "%u", kept);
+		daemon_step(&rig, 10);
+		kept = 0;
+		reply = rig_ask(true, "{ss}", "do", "list");
+		json_array_foreach(json_object_get(reply, "domains"), i, domain)
+		{
+			const char *name = json_string_value(json_object_get(domain, "name"));
+			const char *state = json_string_value(json_object_get(domain, "state"));
+
+			ck_assert_int_eq(name[0], 'a');
+			kept += strcmp(state, "crashed") == 0 &&
+				json_is_true(json_object_get(domain, "live"));
+		}
+		json_decref(reply);
+	}
+	expect_entry("a", "crashed", "it ended 6 times");
+	expect_entry("1", "crashed", "as told");
+	rig_refuse("there is a domain 'a' already", DOMAIN("a", ""));
+	ck_assert_uint_eq(rig.pool.frames.free, RIG_FRAMES - 3 * (RESTART_LIMIT + 1));
+}
+END_TEST
+
 START_TEST(waits_for_end)
 {
 	json_t *reply;
@@ -553,6 +584,7 @@ Suite *unit_suite(void)
 	tcase_add_test(all, crashes);
 	tcase_add_test(all, preserves);
 	tcase_add_test(all, restarts);
+	tcase_add_test(all, renames);
 	tcase_add_test(all, waits_for_end);
 	tcase_add_test(all, bad_starts);
 	tcase_add_test(all, networks);

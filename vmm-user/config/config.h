@@ -119,7 +119,7 @@ bool config_parse_override(struct config_tree *tree, const char *text,
 #define CONFIG_CPUS_MAX	    1024
 
 enum domain_type { DOMAIN_HVM, DOMAIN_PVH };
-enum domain_action { ACTION_DESTROY, ACTION_RESTART, ACTION_PRESERVE };
+enum domain_action { ACTION_DESTROY, ACTION_RESTART, ACTION_PRESERVE, ACTION_RENAME_RESTART };
 
 struct disk_config {
 	char target[CONFIG_PATH_MAX + 1]; /* "" for a CD drive without a disc */

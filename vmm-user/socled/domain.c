@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "daemon.h"
 
@@ -399,6 +401,32 @@ static bool may_restart(struct domain *domain)
 	return false;
 }
 
+/*
+ * The ended domain stays under another name, with the time and its number in it, and another one
+ * begins in its place. If that cannot be, all that there is to do is to say so.
+ */
+static void rename_and_restart(struct domain *domain)
+{
+	struct domain_config config = domain->config;
+	char error[DOMAIN_REASON_BYTES], when[24], suffix[40];
+	struct domain *next;
+	time_t now = time(NULL);
+
+	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", gmtime(&now));
+	snprintf(suffix, sizeof(suffix), "-%s-%u", when, domain->number);
+	snprintf(domain->config.name, sizeof(domain->config.name), "%.*s%s",
+		 (int)(CONFIG_NAME_MAX - strlen(suffix)), config.name, suffix);
+	if (getrandom(domain->config.uuid, sizeof(domain->config.uuid), 0) < 0)
+		memset(domain->config.uuid, 0, sizeof(domain->config.uuid));
+	next = domain_create(domain->daemon, &config, domain->tree, false, error);
+	if (next == NULL) {
+		daemon_log(domain, "cannot be restarted: %s", error);
+		return;
+	}
+	next->restarts = domain->restarts + 1;
+	next->quick_restarts = domain->quick_restarts;
+}
+
 void domain_vmm_gone(struct domain *domain)
 {
 	enum domain_action action = wanted_action(domain);
@@ -412,9 +440,13 @@ void domain_vmm_gone(struct domain *domain)
 		domain->was_started = domain->restarts > 0;
 		domain->end = END_CRASH;
 		die(domain);
-	} else if (action == ACTION_PRESERVE) {
+	} else if (action == ACTION_PRESERVE || action == ACTION_RENAME_RESTART) {
+		bool again = action == ACTION_RENAME_RESTART && may_restart(domain);
+
 		domain->state = domain->end == END_CRASH ? DOMAIN_CRASHED : DOMAIN_SHUTDOWN;
 		daemon_notify(domain, NOTICE_ENDED);
+		if (again)
+			rename_and_restart(domain);
 	} else {
 		domain->restart = action == ACTION_RESTART && may_restart(domain);
 		die(domain);
