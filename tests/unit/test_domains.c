@@ -172,6 +172,36 @@ START_TEST(whole_life)
 }
 END_TEST
 
+/* The client asks socled who it is, and the hypervisor itself for the counters. */
+START_TEST(counters)
+{
+	json_t *data;
+
+	run("create %s vcpus=2");
+	context.handle = fake_start(SOCLE_VENDOR_SVM);
+	context.opened = true;
+	fake.exits[0][SOCLE_EXIT_IO] = 40;
+	fake.exits[1][SOCLE_EXIT_IO] = 2;
+	fake.exits[1][SOCLE_EXIT_HLT] = 7;
+	run("stat deb --json");
+	data = json_loads(output, 0, NULL);
+	ck_assert_int_eq(json_integer_value(json_object_get(data, "domid")), 1);
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(data, "exits"), "io")),
+			 42);
+	ck_assert_uint_eq(json_array_size(json_object_get(data, "vcpu_list")), 2);
+	json_decref(data);
+	run("stat 1");
+	expect(output, "EXIT REASON");
+	expect(output, "hlt               7");
+	ck_assert_ptr_null(strstr(output, "xsetbv"));
+	ck_assert_int_eq(line("stat other"), STATUS_FAILED);
+	expect(error, "there is no domain 'other'");
+	ck_assert_int_eq(line("stat deb --count 2"), STATUS_USAGE);
+	expect(error, "since its start only");
+	context.opened = false;
+}
+END_TEST
+
 START_TEST(create_with_console)
 {
 	write_config("poweroff");
@@ -285,6 +315,7 @@ Suite *unit_suite(void)
 	tcase_add_checked_fixture(all, start, stop);
 	tcase_set_timeout(all, 60);
 	tcase_add_test(all, whole_life);
+	tcase_add_test(all, counters);
 	tcase_add_test(all, create_with_console);
 	tcase_add_test(all, bad_configurations);
 	tcase_add_test(all, paused_and_console);
