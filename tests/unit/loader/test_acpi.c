@@ -3,6 +3,7 @@
  * The ACPI tables: found in guest memory from the RSDP on, with right checksums and lengths, and
  * disassembled and compiled again by iasl.
  */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,18 @@ START_TEST(fixed_hardware)
 }
 END_TEST
 
+START_TEST(firmware_configuration)
+{
+	uint64_t dsdt, bytes;
+
+	place(_i ? &full : &small);
+	dsdt = load(find("FACP") + 40, 4);
+	bytes = load(dsdt + 4, 4);
+	ck_assert_int_eq(memmem(guest.ram + dsdt, bytes, "QEMU0002", 9) != NULL, _i);
+	fake_guest_stop();
+}
+END_TEST
+
 START_TEST(processors)
 {
 	uint64_t madt;
@@ -208,6 +221,7 @@ Suite *unit_suite(void)
 
 	tcase_set_timeout(test, 60);
 	tcase_add_test(test, fixed_hardware);
+	tcase_add_loop_test(test, firmware_configuration, 0, 2);
 	tcase_add_loop_test(test, processors, 0, 2);
 	tcase_add_loop_test(test, by_iasl, 0, 2);
 	tcase_add_test(test, refuses);
