@@ -264,8 +264,8 @@ def a_vmm_has_nothing_but_its_domain(machine):
     for user in users:
         for path in (*devices, "/dev/mem", "/dev/cpu/0/msr", "/sys/firmware/acpi/tables/SOCL",
                      "/run/socle/socled.sock", "/run/socle/socled.log"):
-            opened, output = machine.command(f"!start-stop-daemon -S -c {user}:{user} -x /bin/dd -- if={path} "
-                                             "count=0")
+            opened, output = machine.command(f"!start-stop-daemon -S -p /nowhere -c {user}:{user} -a /bin/dd -- "
+                                             f"if={path} count=0")
             assert opened != 0 and "Permission denied" in output, (path, opened, output)
     machine.run("destroy halt spin")
 

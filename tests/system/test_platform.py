@@ -121,6 +121,14 @@ def consoles_are_shown_and_typed_at(machine):
 
 
 @system_test(**MACHINE)
+def a_channel_can_be_the_console(machine):
+    guest = Guest(machine, "serial=none", 'channel=["name=console"]', 'extra+=" console=hvc0"')
+    assert guest.run("tty") == "/dev/hvc0"
+    assert guest.run("echo from the kernel >/dev/kmsg; dmesg -n 8; echo again >/dev/kmsg").endswith("again")
+    guest.power_off()
+
+
+@system_test(**MACHINE)
 def the_balloon_takes_and_gives_back(machine):
     guest = Guest(machine)
     guest.run("dd if=/dev/urandom of=/tmp/data bs=1M count=16")
@@ -132,6 +140,10 @@ def the_balloon_takes_and_gives_back(machine):
     domain = machine.json("list --json platform")[0]
     assert domain["memory_max_mib"] == 160 and domain["memory_target_mib"] == 96, domain
     assert 0 < domain["memory_free_mib"] < 160, domain
+    counters = machine.json("stat platform --json")
+    assert counters["exits"]["io"] > 100 and counters["exits"]["hlt"] > 0, counters
+    assert counters["exits_total"] == sum(counters["exits"].values()), counters
+    assert [vcpu["vcpu"] for vcpu in counters["vcpu_list"]] == [0], counters
     guest.back()
     assert 56 <= free - available(guest) <= 72, (free, available(guest))
     assert guest.run("sha256sum </tmp/data") == before
