@@ -65,8 +65,11 @@ class Guest:
 
     def back(self):
         self.machine.send_line("console platform")
-        self.machine.send("\r")
-        self.machine.expect(r"^/ # \r?\n?/ # ", what="the guest's prompt")
+        self.machine.expect(r"^/ # ", what="the guest's prompt of before")
+        # Whatever the console showed of the past ends with a mark that is new.
+        self.machine.send_line(f"echo ba'ck' {self.count}")
+        self.machine.expect(rf"^back {self.count}$", what="the guest's answer")
+        self.machine.expect(r"^/ # ", what="the guest's prompt")
 
     def power_off(self):
         self.machine.send_line("exit")
@@ -107,11 +110,12 @@ def linux_knows_its_machine(machine):
 def consoles_are_shown_and_typed_at(machine):
     guest = Guest(machine, 'serial=["pty","pty"]', 'channel=["name=one,connection=pty","name=two"]')
     for device in ("ttyS1", "hvc0", "hvc1"):
-        guest.run(f"stty raw -echo </dev/{device}; sh -c 'while read word; do echo {device}-$word; done' "
-                  f"</dev/{device} >/dev/{device} 2>&1 &")
+        guest.run(f"stty raw -echo </dev/{device}; sh -c 'echo at {device}; while read word; do echo {device}-$word; "
+                  f"done' </dev/{device} >/dev/{device} 2>&1 &")
     guest.leave()
     for options, device in (("-t serial -n 1", "ttyS1"), ("-t pv", "hvc0"), ("-t pv -n 1", "hvc1")):
         machine.send_line(f"console {options} platform")
+        machine.expect(rf"^at {device}", what=f"what {device} said before")
         machine.send("hello\n")
         machine.expect(rf"{device}-hello", what=f"an answer at {device}")
         machine.send(ESCAPE)
