@@ -5,6 +5,7 @@
 
 #include "domain_calls.h"
 #include "hv/cpus.h"
+#include "hv/hypercall.h"
 #include "unit.h"
 
 #define FRAMES 96
@@ -525,6 +526,19 @@ START_TEST(dirty_logs)
 }
 END_TEST
 
+/* Without dirty bits all pages would look as if nobody had written them. */
+START_TEST(no_dirty_bits)
+{
+	const struct boot_info boot = {.root_key = calls_root_key};
+	struct client c = create(0);
+
+	hypercall_init(&boot, 0);
+	ck_assert_int_eq(dirty_log(c, 0, PAGE_BYTES, 0), SOCLE_ERROR_CALL);
+	ck_assert_int_eq(dirty_log(c, 0, 0, SOCLE_DIRTY_FLUSH), SOCLE_ERROR_CALL);
+	destroy(c.domain);
+}
+END_TEST
+
 /* Tables run out: an error, until another frame is donated. Nobody else is touched. */
 START_TEST(metadata_runs_out)
 {
@@ -929,6 +943,7 @@ Suite *unit_suite(void)
 	tcase_add_test(calls, keys);
 	tcase_add_test(calls, bad_maps);
 	tcase_add_test(calls, dirty_logs);
+	tcase_add_test(calls, no_dirty_bits);
 	tcase_add_test(calls, metadata_runs_out);
 	tcase_add_test(calls, vcpu_areas);
 	tcase_add_test(calls, vcpu_limit);
