@@ -51,6 +51,8 @@ enum socle_call {
 	SOCLE_CALL_VCPU_CREATE = 11, /* arg0: domain, arg1: vCPU, arg2: host-physical of its area */
 	SOCLE_CALL_VCPU_RUN = 12,    /* arg0: domain, arg1: vCPU; result: enum socle_exit_reason */
 	SOCLE_CALL_VCPU_KICK = 13,   /* arg0: domain, arg1: vCPU: ends its run, or the next one */
+	SOCLE_CALL_DIRTY_LOG = 14,   /* arg0: domain, arg1: guest-physical, arg2: bytes, arg3:
+					SOCLE_DIRTY_FLUSH; result: bytes; struct socle_dirty_bits */
 	SOCLE_CALL_COUNT
 };
 
@@ -90,7 +92,7 @@ enum socle_vendor { SOCLE_VENDOR_SVM = 1, SOCLE_VENDOR_VMX = 2 };
 #define SOCLE_FEATURE_APICV	(1ull << 1) /* virtual-interrupt delivery (APICv or AVIC) */
 #define SOCLE_FEATURE_NEXT_RIP	(1ull << 2) /* the next instruction pointer is given on exits */
 #define SOCLE_FEATURE_TIMER	(1ull << 3) /* VMX-preemption timer */
-#define SOCLE_FEATURE_DIRTY_LOG (1ull << 4) /* second-level accessed and dirty bits, or PML */
+#define SOCLE_FEATURE_DIRTY_LOG (1ull << 4) /* second-level accessed and dirty bits */
 #define SOCLE_FEATURE_ASID	(1ull << 5) /* ASIDs or VPIDs: no full TLB flush on a world switch */
 #define SOCLE_FEATURE_X2APIC	(1ull << 6) /* local APICs run in x2APIC mode */
 
@@ -214,6 +216,13 @@ struct socle_domain_info {
 	uint64_t assigned_frames; /* the guest's, shared with the service VM */
 	uint64_t metadata_bytes;  /* of the donated frames: used */
 	uint64_t reserved[2];
+};
+
+#define SOCLE_DIRTY_PAGES 384u /* that one SOCLE_CALL_DIRTY_LOG looks at */
+#define SOCLE_DIRTY_FLUSH 1ull /* writes after this call are found by the next one */
+
+struct socle_dirty_bits {
+	uint64_t word[SOCLE_DIRTY_PAGES / 64]; /* bit n % 64 of word n / 64: page n was written */
 };
 
 /* A segment register: attributes are type 3:0, S 4, DPL 6:5, P 7, AVL 8, L 9, D/B 10, G 11. */
@@ -379,6 +388,7 @@ SOCLE_ABI_REPLY(socle_log_chunk);
 SOCLE_ABI_REPLY(socle_stats_cpu);
 SOCLE_ABI_REPLY(socle_domain_created);
 SOCLE_ABI_REPLY(socle_domain_info);
+SOCLE_ABI_REPLY(socle_dirty_bits);
 _Static_assert(sizeof(struct socle_acpi_body) == 24, "socle_acpi_body");
 
 #endif

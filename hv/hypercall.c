@@ -169,6 +169,9 @@ static int64_t domain_call(struct vcpu *vcpu, struct domain *domain, uint64_t nu
 		return domain_unmap(regs);
 	case SOCLE_CALL_VCPU_CREATE:
 		return domain_vcpu_create(regs);
+	case SOCLE_CALL_DIRTY_LOG:
+		return general.features & SOCLE_FEATURE_DIRTY_LOG ? domain_dirty_log(regs)
+								  : SOCLE_ERROR_CALL;
 	default:
 		return SOCLE_ERROR_KEY;
 	}

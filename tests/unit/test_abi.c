@@ -12,6 +12,10 @@ START_TEST(numbers)
 	ck_assert_int_eq(SOCLE_CALL_LOG_READ, 1);
 	ck_assert_int_eq(SOCLE_CALL_STATS_READ, 2);
 	ck_assert_int_eq(SOCLE_CALL_POKE, 3);
+	ck_assert_int_eq(SOCLE_CALL_VCPU_KICK, 13);
+	ck_assert_int_eq(SOCLE_CALL_DIRTY_LOG, 14);
+	ck_assert_uint_eq(SOCLE_DIRTY_PAGES, 384);
+	ck_assert_uint_eq(SOCLE_DIRTY_FLUSH, 1);
 	ck_assert_int_eq(SOCLE_ERROR_KEY, -1);
 	ck_assert_int_eq(SOCLE_ERROR_RING, -2);
 	ck_assert_int_eq(SOCLE_ERROR_CALL, -3);
@@ -54,6 +58,7 @@ START_TEST(replies)
 	ck_assert_uint_eq(offsetof(struct socle_info_general, tsc_hz), 32);
 	ck_assert_uint_eq(offsetof(struct socle_info_general, boot_tsc), 40);
 
+	ck_assert_uint_eq(sizeof(struct socle_dirty_bits), 48);
 	ck_assert_uint_eq(sizeof(struct socle_info_memory), 48);
 	ck_assert_uint_eq(offsetof(struct socle_info_memory, pool_free_bytes), 16);
 	ck_assert_uint_eq(offsetof(struct socle_info_memory, hypervisor_base), 24);

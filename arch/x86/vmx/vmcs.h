@@ -163,9 +163,10 @@ enum vmcs_segment {
 #define ENTRY_LOAD_PAT		     (1u << 14)
 #define ENTRY_LOAD_EFER		     (1u << 15)
 
-/* EPT pointer (section 25.6.11): write-back tables, four levels, no accessed and dirty flags. */
+/* EPT pointer (section 25.6.11): write-back tables, four levels, accessed and dirty flags. */
 #define EPT_POINTER_WB	    6ull
 #define EPT_POINTER_LEVELS4 (3ull << 3)
+#define EPT_POINTER_DIRTY   (1ull << 6)
 
 /* Guest interruptibility state and pending debug exceptions (section 25.4.2). */
 #define INTERRUPTIBILITY_STI	(1u << 0)
