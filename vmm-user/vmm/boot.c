@@ -18,6 +18,8 @@
 #define IMAGE_BYTES_MAX (2ull << 30)
 #define PCI64_BYTES	0x8000000000ull
 #define BLK_QUEUES	4u
+/* What passt(1) takes: without offloads, large frames are what makes it quick. */
+#define NET_STREAM_MTU 65520u
 
 static bool create_disk(struct vmm *vmm, const struct vmm_disk_config *disk)
 {
@@ -25,15 +27,13 @@ static bool create_disk(struct vmm *vmm, const struct vmm_disk_config *disk)
 	const struct virtio_blk_options options = {
 		.fd = disk->fd,
 		.id = disk->vdev,
+		.name = disk->target,
 		.readonly = disk->readonly || disk->cdrom,
 		.snapshot = disk->snapshot,
 		.queues = vcpus < BLK_QUEUES ? vcpus : BLK_QUEUES,
 	};
 
-	if (virtio_blk_create(vmm, &options) != NULL)
-		return true;
-	vmm_log(vmm, "disk %s (%s) cannot be used", disk->vdev, disk->target);
-	return false;
+	return virtio_blk_create(vmm, &options) != NULL;
 }
 
 static bool create_net(struct vmm *vmm, const struct vmm_net_config *net)
@@ -41,6 +41,7 @@ static bool create_net(struct vmm *vmm, const struct vmm_net_config *net)
 	struct virtio_net_options options = {
 		.backend = net->tap ? VIRTIO_NET_TAP : VIRTIO_NET_STREAM,
 		.fd = net->fd,
+		.mtu = (uint16_t)(net->tap ? 0 : NET_STREAM_MTU),
 	};
 
 	memcpy(options.mac, net->mac, sizeof(options.mac));

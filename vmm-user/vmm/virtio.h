@@ -109,6 +109,7 @@ struct virtio_blk_options {
 	const char *path; /* of a raw file or a block device; NULL: it is open already, as fd */
 	int fd;		  /* the disk's from now on; open for writing unless it is only read */
 	const char *id;	  /* what get-id says, at most 20 characters; NULL: none */
+	const char *name; /* in messages; NULL: the path, or the id */
 	bool readonly;
 	bool snapshot; /* what is written is forgotten in the end */
 	/* For a snapshot: where its temporary file is to be; NULL: in memory. */
