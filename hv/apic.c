@@ -59,8 +59,9 @@ static void put(struct vcpu *vcpu, unsigned n, uint32_t value)
 }
 
 /* The highest vector of a 256-bit register; -1: none is set. */
-static int highest(const struct vcpu *vcpu, unsigned first)
+static inline int highest(const struct vcpu *vcpu, unsigned first)
 {
+#pragma GCC unroll 8
 	for (int i = 7; i >= 0; i--) {
 		uint32_t bits = get(vcpu, first + (unsigned)i);
 
@@ -140,16 +141,6 @@ static uint32_t timer_count(const struct vcpu *vcpu)
 /* Interrupts
  * ----------------------------------------------------------------------------------------- */
 
-/* True if there may be an interrupt to deliver: what most entries have to look at. */
-static bool is_worth_a_look(const struct vcpu *vcpu)
-{
-	const volatile uint64_t *posted = vcpu->area->posted;
-	uint64_t deadline = vcpu->area->timer_deadline;
-
-	return vcpu->requests || (posted[0] | posted[1] | posted[2] | posted[3]) != 0 ||
-	       (deadline != 0 && rdtsc() >= deadline);
-}
-
 static void take_posted(struct vcpu *vcpu)
 {
 	for (unsigned i = 0; i < 4; i++) {
@@ -169,8 +160,6 @@ static int deliverable(struct vcpu *vcpu)
 {
 	int vector;
 
-	if (!is_worth_a_look(vcpu))
-		return -1;
 	check_timer(vcpu);
 	take_posted(vcpu);
 	vector = highest(vcpu, APIC_IRR);
@@ -183,15 +172,16 @@ static int deliverable(struct vcpu *vcpu)
 	if ((uint32_t)vector >> 4 > (get(vcpu, APIC_TPR) & 0xff) >> 4)
 		return vector;
 	vcpu->waiting = (uint8_t)vector;
+	vcpu->priority_open = true;
 	return -1;
 }
 
 bool apic_has_interrupt(struct vcpu *vcpu)
 {
-	return deliverable(vcpu) >= 0;
+	return apic_is_worth_a_look(vcpu) && deliverable(vcpu) >= 0;
 }
 
-void apic_deliver(struct vcpu *vcpu)
+void apic_deliver_now(struct vcpu *vcpu)
 {
 	int vector = deliverable(vcpu);
 
@@ -348,6 +338,7 @@ static enum apic_result write_register(struct vcpu *vcpu, uint32_t n, uint32_t v
 		if (value > 0xff)
 			return APIC_FAULT;
 		put(vcpu, n, value);
+		vcpu->priority_open = true;
 		return APIC_DONE;
 	case APIC_EOI_REG:
 		return value == 0 ? write_eoi(vcpu, detail) : APIC_FAULT;

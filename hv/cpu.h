@@ -24,6 +24,7 @@ struct cpu {
 	bool has_pkru;		/* CR4.PKE is set: protection keys for user pages */
 	uint32_t service_pkru;
 	uint64_t service_xcr0; /* the service VM's, while a guest runs */
+	uint64_t fpu_xcr0;     /* with which guests' state is saved and restored */
 	uint64_t flushed;      /* generation of translations that this CPU has thrown away */
 	void *root_page;       /* for arch_ops.cpu_enable() */
 

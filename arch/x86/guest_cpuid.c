@@ -108,6 +108,22 @@ static unsigned entry_index(uint32_t leaf)
 	return SOCLE_CPUID_ENTRIES;
 }
 
+/* What is not at a leaf's place: one of its subleaves, or nothing, which is all zeros. */
+static __attribute__((noinline)) const struct socle_cpuid_entry *
+find_subleaf(const struct socle_cpuid_entry *table, uint32_t leaf, uint32_t subleaf)
+{
+	static const struct socle_cpuid_entry none;
+	unsigned index = entry_index(leaf);
+
+	if (index >= SOCLE_CPUID_ENTRIES || !(table[index].flags & SOCLE_CPUID_VALID))
+		return &none;
+	for (unsigned i = SOCLE_CPUID_LIST; i < SOCLE_CPUID_ENTRIES; i++)
+		if ((table[i].flags & SOCLE_CPUID_VALID) && table[i].leaf == leaf &&
+		    table[i].subleaf == subleaf)
+			return &table[i];
+	return &none;
+}
+
 void guest_cpuid_table(struct vcpu *vcpu)
 {
 	struct vcpu_registers *regs = vcpu->regs;
@@ -115,23 +131,20 @@ void guest_cpuid_table(struct vcpu *vcpu)
 	const struct socle_cpuid_entry *table = vcpu->area->cpuid, *found = NULL;
 	unsigned index = entry_index(leaf);
 
-	if (index < SOCLE_CPUID_ENTRIES && (table[index].flags & SOCLE_CPUID_VALID))
+	if (index < SOCLE_CPUID_ENTRIES)
 		found = &table[index];
-	if (found != NULL && (found->flags & SOCLE_CPUID_SUBLEAVES)) {
-		found = NULL;
-		for (unsigned i = SOCLE_CPUID_LIST; i < SOCLE_CPUID_ENTRIES && found == NULL; i++)
-			if ((table[i].flags & SOCLE_CPUID_VALID) && table[i].leaf == leaf &&
-			    table[i].subleaf == subleaf)
-				found = &table[i];
-	}
-	regs->rax = found != NULL ? found->eax : 0;
-	regs->rbx = found != NULL ? found->ebx : 0;
-	regs->rcx = found != NULL ? found->ecx : 0;
-	regs->rdx = found != NULL ? found->edx : 0;
-	if (leaf == LEAF_FEATURES && found != NULL &&
+	if (found == NULL ||
+	    (found->flags & (SOCLE_CPUID_VALID | SOCLE_CPUID_SUBLEAVES)) != SOCLE_CPUID_VALID)
+		found = find_subleaf(table, leaf, subleaf);
+	regs->rax = found->eax;
+	regs->rbx = found->ebx;
+	regs->rcx = found->ecx;
+	regs->rdx = found->edx;
+	if (leaf == LEAF_FEATURES && (found->flags & SOCLE_CPUID_VALID) &&
 	    (arch->vcpu_read(vcpu, VCPU_CR4) & CR4_OSXSAVE))
-		regs->rcx |= ECX_1_OSXSAVE;
+		vcpu->regs->rcx |= ECX_1_OSXSAVE;
 	/* The size of what XCR0 switches on: the guest's XCR0 is the processor's now. */
-	if (leaf == LEAF_XSAVE && subleaf == 0 && found != NULL)
-		regs->rbx = cpuid(leaf, subleaf).ebx;
+	if (__builtin_expect(leaf == LEAF_XSAVE, false) && subleaf == 0 &&
+	    (found->flags & SOCLE_CPUID_VALID))
+		vcpu->regs->rbx = cpuid(leaf, subleaf).ebx;
 }

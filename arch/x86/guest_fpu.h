@@ -8,11 +8,78 @@
 #ifndef ARCH_X86_GUEST_FPU_H
 #define ARCH_X86_GUEST_FPU_H
 
+#include "arch/x86/asm.h"
 #include "arch/x86/vcpu.h"
+#include "hv/cpu.h"
+
+/*
+ * XSAVE and XRSTOR run with all components: what a guest has switched off in XCR0 is still its own,
+ * in the area and in the registers, and XRSTOR refuses an area that holds more than XCR0 allows.
+ * The service VM's XCR0 usually has them all, and more: then it is the one to run with, for XSETBV
+ * is slow. cpu->fpu_xcr0 is the one.
+ */
+#define FPU_ALL(cpu) "a"((uint32_t)(cpu)->all_xcr0), "d"(((const uint32_t *)&(cpu)->all_xcr0)[1])
+
+/* RDPKRU and WRPKRU: like the rest of an XSAVE state, but that a guest needs no XCR0 to change it.
+ */
+static inline uint32_t swap_pkru(uint32_t to)
+{
+	uint32_t old, high;
+
+	__asm__ volatile("rdpkru" : "=a"(old), "=d"(high) : "c"(0));
+	if (old != to)
+		__asm__ volatile("wrpkru" : : "a"(to), "c"(0), "d"(0));
+	return old;
+}
+
+/* What a function call keeps of a thread's state: control words as the ABI has them at a start. */
+static inline void reset_control_words(void)
+{
+	static const uint32_t mxcsr = 0x1f80;
+
+	__asm__ volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
+}
 
 /* Before and after a run, on the CPU that runs the vCPU. */
-void guest_fpu_load(struct vcpu *vcpu);
-void guest_fpu_save(struct vcpu *vcpu);
+static inline void guest_fpu_load(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu->cpu;
+
+	if (cpu->has_pkru)
+		cpu->service_pkru = swap_pkru(vcpu->pkru);
+	if (cpu->all_xcr0 == 0) {
+		__asm__ volatile("fxrstor64 %0" : : "m"(*(const uint8_t(*)[512])vcpu->fpu));
+		return;
+	}
+	cpu->service_xcr0 = cpu->fpu_xcr0 = xgetbv(0);
+	if (__builtin_expect((cpu->all_xcr0 & ~cpu->fpu_xcr0) != 0, false)) {
+		cpu->fpu_xcr0 = cpu->all_xcr0;
+		xsetbv(0, cpu->fpu_xcr0);
+	}
+	__asm__ volatile("xrstor64 %0" : : "m"(*(const uint8_t(*)[4096])vcpu->fpu), FPU_ALL(cpu));
+	if (vcpu->xcr0 != cpu->fpu_xcr0)
+		xsetbv(0, vcpu->xcr0);
+}
+
+static inline void guest_fpu_save(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu->cpu;
+
+	if (cpu->has_pkru)
+		vcpu->pkru = swap_pkru(cpu->service_pkru);
+	if (cpu->all_xcr0 == 0) {
+		__asm__ volatile("fxsave64 %0" : "=m"(*(uint8_t(*)[512])vcpu->fpu));
+		reset_control_words();
+		return;
+	}
+	vcpu->xcr0 = xgetbv(0); /* QEMU 7.2: a guest's XSETBV does not exit */
+	if (vcpu->xcr0 != cpu->fpu_xcr0)
+		xsetbv(0, cpu->fpu_xcr0);
+	__asm__ volatile("xsave64 %0" : "+m"(*(uint8_t(*)[4096])vcpu->fpu) : FPU_ALL(cpu));
+	reset_control_words();
+	if (__builtin_expect(cpu->fpu_xcr0 != cpu->service_xcr0, false))
+		xsetbv(0, cpu->service_xcr0);
+}
 
 /*
  * Takes XCR0 from the VMM, while the guest's state is in this CPU's registers; 0 leaves it. False:

@@ -31,10 +31,9 @@ bool state_open(struct vmm *vmm, void *base, size_t bytes);
 /* bus.c */
 #define BUS_HITS 16 /* a power of two */
 
-/* Where an access was found to go; bytes 0: nowhere. */
+/* Where an access was found to go. */
 struct bus_hit {
-	uint64_t address;
-	unsigned bytes;
+	uint64_t what; /* address << 4 | bytes; 0: nowhere */
 	const struct bus_range *range;
 };
 

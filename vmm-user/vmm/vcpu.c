@@ -232,7 +232,7 @@ static void take_signals(struct vcpu *vcpu)
 enum readiness { READY, NOT_READY, ENDING };
 
 /* Waits until there is something to do, and does what others want. */
-static enum readiness get_ready(struct vcpu *vcpu)
+static __attribute__((noinline)) enum readiness get_ready(struct vcpu *vcpu)
 {
 	sleep_until_work(vcpu);
 	if (pending(vcpu) != 0) {
@@ -244,12 +244,12 @@ static enum readiness get_ready(struct vcpu *vcpu)
 }
 
 /* True if there is something that the vCPU must not run before. */
-static bool is_urgent(const struct vcpu *vcpu)
+static inline bool is_urgent(const struct vcpu *vcpu)
 {
 	uint32_t signals = pending(vcpu);
 	uint32_t urgent = VCPU_PENDING_STOP | VCPU_PENDING_INIT | VCPU_PENDING_SIPI;
 
-	if (signals == 0)
+	if (__builtin_expect(signals == 0, true))
 		return false;
 	if (vcpu->area->event == 0)
 		urgent |= VCPU_PENDING_NMI;
@@ -258,13 +258,18 @@ static bool is_urgent(const struct vcpu *vcpu)
 	return (signals & urgent) != 0;
 }
 
-bool vcpu_step(struct vcpu *vcpu)
+static __attribute__((noinline)) void cannot_run(struct vcpu *vcpu, int error)
+{
+	vmm_end(vcpu->vmm, VMM_CRASH, "vCPU %u cannot run: %s", vcpu->index,
+		socle_error_text(error));
+}
+
+static inline __attribute__((always_inline)) bool step(struct vcpu *vcpu)
 {
 	struct vmm *vmm = vcpu->vmm;
 	int result;
 
-	current = vcpu;
-	if (vcpu->state->run != VCPU_RUNNING || pending(vcpu) != 0) {
+	if (__builtin_expect(vcpu->state->run != VCPU_RUNNING || pending(vcpu) != 0, false)) {
 		enum readiness readiness = get_ready(vcpu);
 
 		if (readiness != READY)
@@ -284,20 +289,26 @@ bool vcpu_step(struct vcpu *vcpu)
 	if (result == SOCLE_EXIT_INTERRUPT)
 		return true;
 	vmm_lock(vmm);
-	if (result < 0)
-		vmm_end(vmm, VMM_CRASH, "vCPU %u cannot run: %s", vcpu->index,
-			socle_error_text(result));
+	if (__builtin_expect(result < 0, false))
+		cannot_run(vcpu, result);
 	else
 		vcpu_exit(vcpu, (unsigned)result);
 	vmm_unlock(vmm);
 	return true;
 }
 
+bool vcpu_step(struct vcpu *vcpu)
+{
+	current = vcpu;
+	return step(vcpu);
+}
+
 static void *thread(void *argument)
 {
 	struct vcpu *vcpu = argument;
 
-	while (vcpu_step(vcpu))
+	current = vcpu;
+	while (step(vcpu))
 		;
 	vmm_lock(vcpu->vmm);
 	vcpu->vmm->running--;
