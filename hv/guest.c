@@ -113,7 +113,7 @@ static inline void leave(struct vcpu *vcpu, enum socle_exit_reason reason)
 	domain = vcpu->domain;
 	cpu = vcpu->cpu;
 	cpu->current = &cpu->service;
-	cpu->service.regs->rax = reason;
+	cpu->service_regs.rax = reason;
 	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
 	__atomic_fetch_sub(&domain->users, 1, __ATOMIC_RELEASE);
 }

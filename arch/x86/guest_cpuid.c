@@ -108,43 +108,56 @@ static unsigned entry_index(uint32_t leaf)
 	return SOCLE_CPUID_ENTRIES;
 }
 
-/* What is not at a leaf's place: one of its subleaves, or nothing, which is all zeros. */
-static __attribute__((noinline)) const struct socle_cpuid_entry *
-find_subleaf(const struct socle_cpuid_entry *table, uint32_t leaf, uint32_t subleaf)
+static void answer(struct vcpu *vcpu, const struct socle_cpuid_entry *entry)
 {
-	static const struct socle_cpuid_entry none;
-	unsigned index = entry_index(leaf);
+	struct vcpu_registers *regs = vcpu->regs;
 
-	if (index >= SOCLE_CPUID_ENTRIES || !(table[index].flags & SOCLE_CPUID_VALID))
-		return &none;
+	regs->rax = entry->eax;
+	regs->rbx = entry->ebx;
+	regs->rcx = entry->ecx;
+	regs->rdx = entry->edx;
+}
+
+static const struct socle_cpuid_entry *find_subleaf(const struct socle_cpuid_entry *table,
+						    uint32_t leaf, uint32_t subleaf)
+{
 	for (unsigned i = SOCLE_CPUID_LIST; i < SOCLE_CPUID_ENTRIES; i++)
 		if ((table[i].flags & SOCLE_CPUID_VALID) && table[i].leaf == leaf &&
 		    table[i].subleaf == subleaf)
 			return &table[i];
-	return &none;
+	return NULL;
+}
+
+/* What is not just the entry at a leaf's place. */
+static __attribute__((noinline)) void answer_other(struct vcpu *vcpu, unsigned index)
+{
+	static const struct socle_cpuid_entry none;
+	const struct socle_cpuid_entry *table = vcpu->area->cpuid, *found = NULL;
+	uint32_t leaf = (uint32_t)vcpu->regs->rax, subleaf = (uint32_t)vcpu->regs->rcx;
+
+	if (index < SOCLE_CPUID_ENTRIES && (table[index].flags & SOCLE_CPUID_VALID))
+		found = table[index].flags & SOCLE_CPUID_SUBLEAVES
+				? find_subleaf(table, leaf, subleaf)
+				: &table[index];
+	answer(vcpu, found != NULL ? found : &none);
+	/* The size of what XCR0 switches on: the guest's XCR0 is the processor's now. */
+	if (leaf == LEAF_XSAVE && subleaf == 0 && found != NULL)
+		vcpu->regs->rbx = cpuid(leaf, subleaf).ebx;
 }
 
 void guest_cpuid_table(struct vcpu *vcpu)
 {
-	struct vcpu_registers *regs = vcpu->regs;
-	uint32_t leaf = (uint32_t)regs->rax, subleaf = (uint32_t)regs->rcx;
-	const struct socle_cpuid_entry *table = vcpu->area->cpuid, *found = NULL;
+	const struct socle_cpuid_entry *table = vcpu->area->cpuid;
+	uint32_t leaf = (uint32_t)vcpu->regs->rax;
 	unsigned index = entry_index(leaf);
 
-	if (index < SOCLE_CPUID_ENTRIES)
-		found = &table[index];
-	if (found == NULL ||
-	    (found->flags & (SOCLE_CPUID_VALID | SOCLE_CPUID_SUBLEAVES)) != SOCLE_CPUID_VALID)
-		found = find_subleaf(table, leaf, subleaf);
-	regs->rax = found->eax;
-	regs->rbx = found->ebx;
-	regs->rcx = found->ecx;
-	regs->rdx = found->edx;
-	if (leaf == LEAF_FEATURES && (found->flags & SOCLE_CPUID_VALID) &&
-	    (arch->vcpu_read(vcpu, VCPU_CR4) & CR4_OSXSAVE))
+	if (index >= SOCLE_CPUID_ENTRIES || leaf == LEAF_XSAVE ||
+	    (table[index].flags & (SOCLE_CPUID_VALID | SOCLE_CPUID_SUBLEAVES)) !=
+		    SOCLE_CPUID_VALID) {
+		answer_other(vcpu, index);
+		return;
+	}
+	answer(vcpu, &table[index]);
+	if (leaf == LEAF_FEATURES && (arch->vcpu_read(vcpu, VCPU_CR4) & CR4_OSXSAVE))
 		vcpu->regs->rcx |= ECX_1_OSXSAVE;
-	/* The size of what XCR0 switches on: the guest's XCR0 is the processor's now. */
-	if (__builtin_expect(leaf == LEAF_XSAVE, false) && subleaf == 0 &&
-	    (found->flags & SOCLE_CPUID_VALID))
-		vcpu->regs->rbx = cpuid(leaf, subleaf).ebx;
 }

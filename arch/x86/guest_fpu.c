@@ -15,7 +15,7 @@ bool guest_fpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
 {
 	if (value == vcpu->xcr0 || value == 0)
 		return true;
-	if (!xcr0_valid(value, vcpu->cpu->all_xcr0))
+	if (!xcr0_valid(value, vcpu->cpu->all_xcr0 & ~XCR0_PKRU))
 		return false;
 	vcpu->xcr0 = value;
 	xsetbv(0, value);

@@ -15,21 +15,23 @@
 /*
  * XSAVE and XRSTOR run with all components: what a guest has switched off in XCR0 is still its own,
  * in the area and in the registers, and XRSTOR refuses an area that holds more than XCR0 allows.
- * The service VM's XCR0 usually has them all, and more: then it is the one to run with, for XSETBV
- * is slow. cpu->fpu_xcr0 is the one.
+ * PKRU is among them, which a guest changes without XCR0's leave. The service VM's XCR0 usually has
+ * all of them: then it is the one to run with, for XSETBV is slow. cpu->fpu_xcr0 is the one.
  */
-#define FPU_ALL(cpu) "a"((uint32_t)(cpu)->all_xcr0), "d"(((const uint32_t *)&(cpu)->all_xcr0)[1])
+#define FPU_ALL "a"(0xffffffffu), "d"(0xffffffffu)
 
-/* RDPKRU and WRPKRU: like the rest of an XSAVE state, but that a guest needs no XCR0 to change it.
- */
-static inline uint32_t swap_pkru(uint32_t to)
+/* The service VM's PKRU has to be there again before its kernel saves it. */
+static inline uint32_t read_pkru(void)
 {
-	uint32_t old, high;
+	uint32_t value;
 
-	__asm__ volatile("rdpkru" : "=a"(old), "=d"(high) : "c"(0));
-	if (old != to)
-		__asm__ volatile("wrpkru" : : "a"(to), "c"(0), "d"(0));
-	return old;
+	__asm__ volatile("rdpkru" : "=a"(value) : "c"(0) : "rdx");
+	return value;
+}
+
+static inline void write_pkru(uint32_t value)
+{
+	__asm__ volatile("wrpkru" : : "a"(value), "c"(0), "d"(0));
 }
 
 /* What a function call keeps of a thread's state: control words as the ABI has them at a start. */
@@ -44,41 +46,48 @@ static inline void reset_control_words(void)
 static inline void guest_fpu_load(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
+	uint64_t xcr0;
 
-	if (cpu->has_pkru)
-		cpu->service_pkru = swap_pkru(vcpu->pkru);
-	if (cpu->all_xcr0 == 0) {
+	if (__builtin_expect(cpu->all_xcr0 == 0, false)) {
 		__asm__ volatile("fxrstor64 %0" : : "m"(*(const uint8_t(*)[512])vcpu->fpu));
 		return;
 	}
-	cpu->service_xcr0 = cpu->fpu_xcr0 = xgetbv(0);
-	if (__builtin_expect((cpu->all_xcr0 & ~cpu->fpu_xcr0) != 0, false)) {
-		cpu->fpu_xcr0 = cpu->all_xcr0;
-		xsetbv(0, cpu->fpu_xcr0);
+	if (cpu->has_pkru)
+		cpu->service_pkru = read_pkru();
+	xcr0 = xgetbv(0);
+	if (__builtin_expect((cpu->all_xcr0 & ~xcr0) != 0, false)) {
+		cpu->service_xcr0 = xcr0;
+		xcr0 = cpu->all_xcr0;
+		xsetbv(0, xcr0);
 	}
-	__asm__ volatile("xrstor64 %0" : : "m"(*(const uint8_t(*)[4096])vcpu->fpu), FPU_ALL(cpu));
-	if (vcpu->xcr0 != cpu->fpu_xcr0)
+	cpu->fpu_xcr0 = xcr0;
+	__asm__ volatile("xrstor64 %0" : : "m"(*(const uint8_t(*)[4096])vcpu->fpu), FPU_ALL);
+	if (vcpu->xcr0 != xcr0)
 		xsetbv(0, vcpu->xcr0);
 }
 
 static inline void guest_fpu_save(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
+	uint64_t xcr0;
 
-	if (cpu->has_pkru)
-		vcpu->pkru = swap_pkru(cpu->service_pkru);
-	if (cpu->all_xcr0 == 0) {
+	if (__builtin_expect(cpu->all_xcr0 == 0, false)) {
 		__asm__ volatile("fxsave64 %0" : "=m"(*(uint8_t(*)[512])vcpu->fpu));
 		reset_control_words();
 		return;
 	}
-	vcpu->xcr0 = xgetbv(0); /* QEMU 7.2: a guest's XSETBV does not exit */
-	if (vcpu->xcr0 != cpu->fpu_xcr0)
+	xcr0 = xgetbv(0); /* QEMU 7.2: a guest's XSETBV does not exit */
+	vcpu->xcr0 = xcr0;
+	if (xcr0 != cpu->fpu_xcr0)
 		xsetbv(0, cpu->fpu_xcr0);
-	__asm__ volatile("xsave64 %0" : "+m"(*(uint8_t(*)[4096])vcpu->fpu) : FPU_ALL(cpu));
+	__asm__ volatile("xsave64 %0" : "+m"(*(uint8_t(*)[4096])vcpu->fpu) : FPU_ALL);
 	reset_control_words();
-	if (__builtin_expect(cpu->fpu_xcr0 != cpu->service_xcr0, false))
+	if (cpu->has_pkru)
+		write_pkru(cpu->service_pkru);
+	if (__builtin_expect(cpu->service_xcr0 != 0, false)) {
 		xsetbv(0, cpu->service_xcr0);
+		cpu->service_xcr0 = 0;
+	}
 }
 
 /*

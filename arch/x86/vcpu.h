@@ -61,7 +61,6 @@ struct vcpu {
 	struct socle_vcpu_area *area; /* shared with the VMM */
 	void *fpu;		      /* XSAVE area */
 	uint64_t xcr0;
-	uint32_t pkru;
 	uint64_t tsc_offset;
 	bool requests;	    /* the local APIC's image may hold interrupt requests */
 	uint8_t waiting;    /* the vector that waits for a lower task priority alone, or 0 */

@@ -51,24 +51,13 @@ static const struct bus_range *search(const struct bus_map *map, uint64_t addres
 	return NULL;
 }
 
-static struct bus_hit *hit_of(struct bus_map *map, uint64_t address)
-{
-	return &map->hit[(address ^ address >> 4) % BUS_HITS];
-}
-
-/* What is kept of an access; no two have the same: addresses end below 2^60. */
-static uint64_t key_of(uint64_t address, unsigned bytes)
-{
-	return address << 4 | bytes;
-}
-
 /* The same, and it is kept: guests use few registers often. */
 static const struct bus_range *find(struct bus_map *map, uint64_t address, unsigned bytes)
 {
 	const struct bus_range *range = search(map, address, bytes);
 
 	if (range != NULL && address >> 60 == 0)
-		*hit_of(map, address) = (struct bus_hit){key_of(address, bytes), range};
+		*bus_hit_of(map, address) = (struct bus_hit){bus_hit_key(address, bytes), range};
 	return range;
 }
 
@@ -183,20 +172,18 @@ static __attribute__((noinline)) void write_anew(struct vmm *vmm, enum bus bus, 
  */
 uint64_t bus_do_read(struct vmm *vmm, enum bus bus, uint64_t address, unsigned bytes)
 {
-	const struct bus_hit *hit = hit_of(&vmm->bus[bus], address);
-	const struct bus_range *range = hit->range;
+	const struct bus_range *range = bus_hit(&vmm->bus[bus], address, bytes);
 
-	if (hit->what != key_of(address, bytes))
+	if (range == NULL)
 		return read_anew(vmm, bus, address, bytes);
 	return range->read(range->device, address - range->base, bytes) & ones(bytes);
 }
 
 void bus_do_write(struct vmm *vmm, enum bus bus, uint64_t address, unsigned bytes, uint64_t value)
 {
-	const struct bus_hit *hit = hit_of(&vmm->bus[bus], address);
-	const struct bus_range *range = hit->range;
+	const struct bus_range *range = bus_hit(&vmm->bus[bus], address, bytes);
 
-	if (hit->what == key_of(address, bytes))
+	if (range != NULL)
 		range->write(range->device, address - range->base, bytes, value & ones(bytes));
 	else
 		write_anew(vmm, bus, address, bytes, value);

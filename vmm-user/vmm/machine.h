@@ -45,6 +45,26 @@ struct bus_map {
 };
 void bus_destroy(struct vmm *vmm);
 
+static inline struct bus_hit *bus_hit_of(struct bus_map *map, uint64_t address)
+{
+	return &map->hit[(address ^ address >> 4) % BUS_HITS];
+}
+
+/* What is kept of an access; no two have the same: addresses end below 2^60. */
+static inline uint64_t bus_hit_key(uint64_t address, unsigned bytes)
+{
+	return address << 4 | bytes;
+}
+
+/* The range of an access that was made before, or NULL: bus_do_read() or bus_do_write() finds out.
+ */
+static inline const struct bus_range *bus_hit(struct bus_map *map, uint64_t address, unsigned bytes)
+{
+	const struct bus_hit *hit = bus_hit_of(map, address);
+
+	return hit->what == bus_hit_key(address, bytes) ? hit->range : NULL;
+}
+
 /* memory.c */
 #define MEMORY_LOW_MAX	 0xc0000000ull	/* RAM below 4 GiB ends here at the latest */
 #define MEMORY_HIGH_BASE 0x100000000ull /* and goes on here */

@@ -39,7 +39,7 @@ void svm_guest_leave(struct vcpu *vcpu);
 void svm_guest_save_system(struct vcpu *vcpu);
 bool svm_guest_event(struct vcpu *vcpu, uint64_t event);
 bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector);
-void svm_priority_load(struct vcpu *vcpu);
+void svm_priority_wait(struct vcpu *vcpu);
 void svm_priority_close(struct vmcb *vmcb);
 
 /*
@@ -53,6 +53,23 @@ static inline void svm_priority_save(struct vcpu *vcpu)
 
 	if (__builtin_expect((*tpr >> 4 & 0xf) != now, false))
 		*tpr = now << 4;
+}
+
+/* What CR8 is to read. */
+static inline uint32_t svm_task_priority(const struct vcpu *vcpu)
+{
+	return *(const volatile uint32_t *)&vcpu->area->apic[4 * APIC_TPR] >> 4 & 0xf;
+}
+
+/* Gives the guest its task priority, before an entry. */
+static inline void svm_priority_load(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	vmcb->v_intr = (vmcb->v_intr & ~V_TPR) | svm_task_priority(vcpu);
+	vmcb->clean &= ~CLEAN_TPR;
+	if (__builtin_expect(vcpu->waiting != 0, false))
+		svm_priority_wait(vcpu);
 }
 
 /* svm_msr_read() and svm_msr_write() for guests. */

@@ -188,10 +188,21 @@ void svm_guest_save_system(struct vcpu *vcpu)
 	s->nmi_blocked = (vmcb->intercept3 & INTERCEPT_IRET ? 1 : 0) | (vcpu->nmi_pending ? 2 : 0);
 }
 
-/* What CR8 is to read. */
-static inline uint32_t task_priority(const struct vcpu *vcpu)
+/* A VMM that changed the task priority has changed something else, too: it did an instruction. */
+static void load_state(struct vcpu *vcpu, uint64_t load)
 {
-	return *(const volatile uint32_t *)&vcpu->area->apic[4 * APIC_TPR] >> 4 & 0xf;
+	const struct socle_vcpu_area *area = vcpu->area;
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	if (load & SOCLE_LOAD_RUN) {
+		vmcb->rip = area->rip;
+		vmcb->rsp = area->rsp;
+		vmcb->rflags = area->rflags | RFLAGS_FIXED;
+	}
+	if (load & SOCLE_LOAD_SYSTEM)
+		load_system(vcpu);
+	if (svm_task_priority(vcpu) != (vmcb->v_intr & V_TPR))
+		vcpu->priority_open = true;
 }
 
 void svm_guest_load(struct vcpu *vcpu, uint64_t load)
@@ -199,13 +210,8 @@ void svm_guest_load(struct vcpu *vcpu, uint64_t load)
 	struct vmcb *vmcb = vmcb_of(vcpu);
 	struct cpu *cpu = vcpu->cpu;
 
-	if (load & SOCLE_LOAD_RUN) {
-		vmcb->rip = vcpu->area->rip;
-		vmcb->rsp = vcpu->area->rsp;
-		vmcb->rflags = vcpu->area->rflags | RFLAGS_FIXED;
-	}
-	if (load & SOCLE_LOAD_SYSTEM)
-		load_system(vcpu);
+	if (load != 0)
+		load_state(vcpu, load);
 	/* The guests of a CPU share one ASID: what another left there is not this one's. */
 	if (cpu->last_guest != vcpu || vcpu->last_cpu != cpu) {
 		cpu->last_guest = vcpu;
@@ -213,8 +219,6 @@ void svm_guest_load(struct vcpu *vcpu, uint64_t load)
 		vmcb->tlb_control = TLB_CONTROL_FLUSH;
 		vmcb->clean = 0;
 	}
-	if (__builtin_expect(task_priority(vcpu) != (vmcb->v_intr & V_TPR), false))
-		vcpu->priority_open = true;
 	svm_vmsave(cpu->service.control_pa.v);
 	svm_vmload(vcpu->control_pa.v);
 	guest_fpu_load(vcpu);
@@ -294,20 +298,14 @@ bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
 }
 
 /*
- * Gives the guest a task priority, and sees that it exits when it lowers it so far that what waits
- * for that may come. Where MOV to CR8 exits there is no need (and QEMU 7.2 aborts at one while
- * V_IRQ is set).
+ * Sees that a guest exits when it lowers its task priority so far that what waits for that may
+ * come. Where MOV to CR8 exits there is no need (and QEMU 7.2 aborts at one while V_IRQ is set).
  */
-void svm_priority_load(struct vcpu *vcpu)
+void svm_priority_wait(struct vcpu *vcpu)
 {
-	uint32_t tpr = task_priority(vcpu);
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
-	if (tpr == (vmcb->v_intr & V_TPR) && vcpu->waiting == 0)
-		return;
-	vmcb->v_intr = (vmcb->v_intr & ~V_TPR) | tpr;
-	vmcb->clean &= ~CLEAN_TPR;
-	if (vcpu->waiting == 0 || (vmcb->v_intr & V_IRQ) || vmcb->intercept_cr != 0)
+	if ((vmcb->v_intr & V_IRQ) || vmcb->intercept_cr != 0)
 		return;
 	vmcb->v_intr |= V_IRQ | V_INTR_PRIO(vcpu->waiting >> 4);
 	vmcb->intercept3 |= INTERCEPT_VINTR;

@@ -153,7 +153,7 @@ static enum socle_exit_reason decode_exception(struct vcpu *vcpu)
 	return SOCLE_EXIT_EXCEPTION;
 }
 
-/* Exits other than by an instruction's design: nothing of it is done. */
+/* Rarer exits. Unless it was by an instruction's design, nothing of it is done. */
 static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
@@ -161,12 +161,22 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 
 	exit->rip = vmcb->rip;
 	exit->code = vmcb->exitcode;
-	vcpu->shadow_open = true;
+	vcpu->shadow_open = vmcb->interrupt_shadow != 0;
 	if (vcpu->domain != NULL)
 		svm_priority_save(vcpu);
 	switch ((uint32_t)vmcb->exitcode) {
 	case VMEXIT_NPF:
 		return decode_violation(vcpu);
+	case VMEXIT_HLT:
+		complete_instruction(vcpu, vmcb, LENGTH_HLT);
+		return SOCLE_EXIT_HLT;
+	case VMEXIT_XSETBV:
+		complete_instruction(vcpu, vmcb, LENGTH_XSETBV);
+		return SOCLE_EXIT_XSETBV;
+	case VMEXIT_INVD:
+	case VMEXIT_WBINVD:
+		complete_instruction(vcpu, vmcb, LENGTH_INVD);
+		return SOCLE_EXIT_INVD;
 	case VMEXIT_READ_DR0 ... VMEXIT_WRITE_DR15: /* the access is made again, to its own */
 		exit->undone = false;
 		guest_debug_begin(vcpu);
@@ -217,8 +227,7 @@ static inline void decode_io(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	uint32_t info = (uint32_t)vmcb->exitinfo1;
 
-	vcpu->exit.information =
-		IOIO_PORT(info) | IOIO_BYTES(info) << 16 | (info & IOIO_IN ? SOCLE_IO_IN : 0);
+	vcpu->exit.information = IOIO_PORT(info) | IOIO_BYTES(info) << 16 | (info & IOIO_IN) << 24;
 	if (__builtin_expect((info & (IOIO_STRING | IOIO_REP)) != 0, false)) {
 		vcpu->exit.information |= (info & IOIO_STRING ? SOCLE_IO_STRING : 0) |
 					  (info & IOIO_REP ? SOCLE_IO_REP : 0);
@@ -228,44 +237,41 @@ static inline void decode_io(struct vcpu *vcpu, struct vmcb *vmcb)
 	}
 }
 
-/* Says in common words why the vCPU was left. */
-static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu, struct vmcb *vmcb)
+static inline void handle(struct vcpu *vcpu, enum socle_exit_reason reason)
+{
+	vcpu->exits[reason]++;
+	vcpu->handlers[reason](vcpu);
+}
+
+/*
+ * Says in common words why the vCPU was left, and has it handled: each exit that counts has its own
+ * way to its handler.
+ */
+static inline void handle_exit(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	uint32_t code = (uint32_t)vmcb->exitcode;
 
 	if (code == VMEXIT_VMMCALL) {
 		complete_instruction(vcpu, vmcb, LENGTH_VMMCALL);
 		vcpu->exit.cpl = vmcb->cpl;
-		return SOCLE_EXIT_HYPERCALL;
-	}
-	if (code == VMEXIT_CPUID) {
+		handle(vcpu, SOCLE_EXIT_HYPERCALL);
+	} else if (code == VMEXIT_CPUID) {
 		complete_instruction(vcpu, vmcb, LENGTH_CPUID);
-		return SOCLE_EXIT_CPUID;
-	}
-	if (code == VMEXIT_IOIO) {
+		handle(vcpu, SOCLE_EXIT_CPUID);
+	} else if (code == VMEXIT_IOIO) {
 		decode_io(vcpu, vmcb);
-		return SOCLE_EXIT_IO;
-	}
-	if (code == VMEXIT_MSR) {
+		handle(vcpu, SOCLE_EXIT_IO);
+	} else if (code == VMEXIT_MSR) {
 		complete_instruction(vcpu, vmcb, LENGTH_MSR);
 		if (vcpu->domain != NULL)
 			svm_priority_save(vcpu);
-		return vmcb->exitinfo1 & 1 ? SOCLE_EXIT_MSR_WRITE : SOCLE_EXIT_MSR_READ;
+		if (vmcb->exitinfo1 & 1)
+			handle(vcpu, SOCLE_EXIT_MSR_WRITE);
+		else
+			handle(vcpu, SOCLE_EXIT_MSR_READ);
+	} else {
+		handle(vcpu, decode_other(vcpu));
 	}
-	if (code == VMEXIT_HLT) {
-		complete_instruction(vcpu, vmcb, LENGTH_HLT);
-		svm_priority_save(vcpu);
-		return SOCLE_EXIT_HLT;
-	}
-	if (code == VMEXIT_XSETBV) {
-		complete_instruction(vcpu, vmcb, LENGTH_XSETBV);
-		return SOCLE_EXIT_XSETBV;
-	}
-	if (code == VMEXIT_INVD || code == VMEXIT_WBINVD) {
-		complete_instruction(vcpu, vmcb, LENGTH_INVD);
-		return SOCLE_EXIT_INVD;
-	}
-	return decode_other(vcpu);
 }
 
 /* The call goes to svm_world.asm, which keeps RSP and RBP only: nothing is saved for nobody. */
@@ -287,17 +293,21 @@ static inline enum socle_exit_reason decode_exit(struct vcpu *vcpu, struct vmcb 
  */
 static __attribute__((noinline)) bool attend(struct vcpu *vcpu)
 {
-	struct vmcb *vmcb = vmcb_of(vcpu);
-	bool shadow = vcpu->shadow_open && (vmcb->interrupt_shadow & 1);
-
+	if (vcpu->priority_open) {
+		vcpu->priority_open = false;
+		svm_priority_load(vcpu);
+		if (vcpu->attention == 0)
+			return false;
+	}
 	if (vcpu->nmi_pending)
 		deliver_nmi(vcpu);
-	if (vcpu->priority_open)
-		svm_priority_load(vcpu);
-	vcpu->priority_open = vcpu->shadow_open = false;
-	if (shadow)
-		WORLD_SWITCH(svm_world_switch_shadow, vcpu);
-	return shadow;
+	if (!vcpu->shadow_open)
+		return false;
+	vcpu->shadow_open = false;
+	if (!(vmcb_of(vcpu)->interrupt_shadow & 1))
+		return false;
+	WORLD_SWITCH(svm_world_switch_shadow, vcpu);
+	return true;
 }
 
 _Noreturn void svm_cpu_run(struct cpu *cpu)
@@ -310,7 +320,6 @@ _Noreturn void svm_cpu_run(struct cpu *cpu)
 	for (;;) {
 		struct vcpu *vcpu = cpu->current;
 		struct vmcb *vmcb = vmcb_of(vcpu);
-		enum socle_exit_reason reason;
 
 		vmcb->rax = vcpu->regs->rax;
 		cpu->hypervisor_cycles += rdtsc_low() - left;
@@ -322,9 +331,7 @@ _Noreturn void svm_cpu_run(struct cpu *cpu)
 		vcpu->regs->rax = vmcb->rax;
 		vmcb->tlb_control = TLB_CONTROL_NONE;
 		vmcb->clean = CLEAN_ALL;
-		reason = decode_exit(vcpu, vmcb);
-		vcpu->exits[reason]++;
-		vcpu->handlers[reason](vcpu);
+		handle_exit(vcpu, vmcb);
 	}
 }
 

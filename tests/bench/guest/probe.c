@@ -539,7 +539,10 @@ static bool equal(const char *a, const char *b)
 	return *a == *b;
 }
 
-/* "loop=NAME" at the end of the command line: that operation for ever, to look where it goes. */
+/*
+ * "loop=NAME" at the end of the command line: that operation for ever, to look where it goes; with
+ * "loop=x2NAME" in x2APIC mode.
+ */
 static void loop(const uint32_t *information)
 {
 	static const struct {
@@ -549,6 +552,7 @@ static void loop(const uint32_t *information)
 		{"cpuid", do_cpuid},	       {"port-read", do_port_read},
 		{"port-write", do_port_write}, {"mmio-read", do_mmio_read},
 		{"mmio-write", do_mmio_write}, {"apic-read", do_apic_read},
+		{"apic-write", do_apic_write}, {"apic-eoi", do_apic_eoi},
 		{"ipi-self", do_ipi_self},     {"timer-halted", do_timer_halted},
 	};
 	const char *line = (const char *)(uintptr_t)information[INFORMATION_COMMAND];
@@ -560,6 +564,11 @@ static void loop(const uint32_t *information)
 	for (; *line != '\0'; line++)
 		if (*line == '=')
 			name = line + 1;
+	if (name != NULL && name[0] == 'x' && name[1] == '2') {
+		name += 2;
+		x2apic = true;
+		apic_on();
+	}
 	for (unsigned i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
 		if (name != NULL && equal(name, operations[i].name))
 			for (;;)
