@@ -23,11 +23,19 @@ from emulator.machine import Machine  # noqa: E402
 
 WATCH = "/lib/socle/tests/bench-watch"
 PROBE = os.path.join(BUILD, "bench", "probe")
+STORM = os.path.join(BUILD, "bench", "storm")
 QEMU = "/usr/bin/qemu-system-x86_64"
 # What Debian's QEMU needs of its own to start a kernel directly.
 QEMU_FILES = ("/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/multiboot_dma.bin",
               "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/kvmvapic.bin")
 MEMORY = 64  # MiB of the probe
+LINUX_MEMORY = 256
+# What the Linux guest loads, in this order.
+LINUX_MODULES = ("virtio/virtio", "virtio/virtio_ring", "virtio/virtio_pci_modern_dev",
+                 "virtio/virtio_pci_legacy_dev", "virtio/virtio_pci", "block/virtio_blk",
+                 "net/core/failover", "net/net_failover", "net/virtio_net")
+NETWORK = "192.168.251.1/24"
+CMDLINE = "console=ttyS0 quiet panic=-1 cryptomgr.notests"
 EMULATOR = ("-accel", "tcg", "-cpu", "max", "-icount", "shift=0,sleep=off",
             "-rtc", "base=2026-01-01,clock=vm", "-seed", "1")
 
@@ -51,6 +59,26 @@ def write_image(path, archive):
         stream.write(service)
 
 
+def modules():
+    """The directory of the cloud kernel's modules."""
+    (place,) = glob.glob(os.path.join(BUILD, "service", "cache", "linux-image-*cloud*", "lib",
+                                      "modules", "*", "kernel"))
+    return place
+
+
+def linux_initramfs():
+    """The Linux guest's: the storm as /init, and drivers."""
+    archive = cpio.Archive()
+    archive.directory("dev")
+    archive.character_device("dev/console", 5, 1)
+    archive.copy("init", STORM)
+    for number, name in enumerate(LINUX_MODULES):
+        base = name if name.startswith("net/core") else "drivers/" + name
+        archive.copy(f"modules/{number:02}-{os.path.basename(name)}.ko",
+                     os.path.join(modules(), base + ".ko"))
+    return archive.bytes()
+
+
 class Peer:
     """One way to run guests, in a machine that has booted to its prompt."""
 
@@ -58,12 +86,15 @@ class Peer:
     bare = False
     watch = "none"
 
-    def __init__(self, mem=2048, pool=512):
+    def __init__(self, mem=4096, pool=2560):
         self.scratch = tempfile.TemporaryDirectory(dir=BUILD)  # pylint: disable=consider-using-with
         config = BenchConfig(cpu="svm", smp=1, icount=True, bare=self.bare, mem=mem, pool=pool)
         config.extra = os.path.join(self.scratch.name, "initramfs.img")
         archive = cpio.Archive()
         archive.copy("bench/probe", PROBE)
+        archive.copy("bench/vmlinuz", config.vmlinuz)
+        archive.file("bench/linux.img", linux_initramfs())
+        archive.copy("bench/brd.ko", os.path.join(modules(), "drivers/block/brd.ko"))
         self.add(archive)
         write_image(config.extra, archive)
         self.machine = Machine(config)
@@ -91,12 +122,26 @@ class Peer:
             raise RuntimeError(f"{self.name}: '{line}' ended with {status}: {output}")
         return output
 
-    def guest(self, timeout, **settings):
-        """Runs a guest to its end; what it wrote, with the counters in between."""
-        return self.machine.command(f"!{WATCH} {self.watch} {self.command(**settings)}", timeout)[1]
+    def guest(self, name, timeout):
+        """Runs "probe", "linux", or "first", which is the probe's first word and no more, to its end;
+        what it wrote, with the counters in between."""
+        return self.machine.command(f"!{WATCH} {self.watch} {self.command(name)}", timeout)[1]
 
-    def command(self, **settings):
-        """The command that starts a guest whose serial port is its output."""
+    def free(self):
+        """Bytes of memory that nothing uses."""
+        return int(re.search(r"MemFree: *(\d+)", self.run("cat /proc/meminfo"))[1]) << 10
+
+    def start_idle(self, count, first):
+        """That many guests of 16 MiB that do not run, the first of them with that number."""
+        for number in range(first, first + count):
+            self.run(self.idle(number), 120)
+
+    def idle(self, number):
+        """The command for one of them."""
+        raise NotImplementedError
+
+    def command(self, name):
+        """The command that starts that guest, whose serial port is its output."""
         raise NotImplementedError
 
 
@@ -110,9 +155,23 @@ class Socle(Peer):
         archive.file("bench/probe.cfg", (
             '# SPDX-License-Identifier: BSD-2-Clause\n'
             f'name = "probe"\nmemory = {MEMORY}\nvcpus = 2\nkernel = "/bench/probe"\n').encode())
+        archive.file("bench/linux.cfg", (
+            '# SPDX-License-Identifier: BSD-2-Clause\n'
+            f'name = "linux"\nmemory = {LINUX_MEMORY}\nvcpus = 1\nkernel = "/bench/vmlinuz"\n'
+            f'ramdisk = "/bench/linux.img"\ncmdline = "{CMDLINE}"\n'
+            'disk = ["/dev/ram0,raw,xvda,rw"]\nvif = ["bridge=bench0"]\n').encode())
 
-    def command(self, **settings):
-        return "socle create -c /bench/probe.cfg"
+    def prepare(self):
+        self.run("insmod /bench/brd.ko && ip link add bench0 type bridge && "
+                 f"ip addr add {NETWORK} dev bench0 && ip link set bench0 up")
+
+    def command(self, name):
+        if name == "first":
+            return "socle create -c /bench/probe.cfg name=first extra=loop=end"
+        return f"socle create -c /bench/{name}.cfg"
+
+    def idle(self, number):
+        return f"socle create -p /bench/probe.cfg name=idle{number} memory=16"
 
 
 class Kvm(Peer):
@@ -127,20 +186,31 @@ class Kvm(Peer):
         image.add_libraries(archive, [QEMU])
         for path in QEMU_FILES:
             archive.copy(f"usr/share/qemu/{os.path.basename(path)}", path)
-        (modules,) = glob.glob(os.path.join(BUILD, "service", "cache", "linux-image-*cloud*", "lib",
-                                            "modules", "*"))
         for name in ("virt/lib/irqbypass", "arch/x86/kvm/kvm", "arch/x86/kvm/kvm-amd"):
-            archive.copy(f"bench/{os.path.basename(name)}.ko",
-                         os.path.join(modules, "kernel", name + ".ko"))
+            archive.copy(f"bench/{os.path.basename(name)}.ko", os.path.join(modules(), name + ".ko"))
 
     def prepare(self):
-        self.run("for m in irqbypass kvm kvm-amd; do insmod /bench/$m.ko || exit 1; done; "
-                 "mount -t debugfs debugfs /sys/kernel/debug", 120)
+        self.run("for m in irqbypass kvm kvm-amd brd; do insmod /bench/$m.ko || exit 1; done; "
+                 "mount -t debugfs debugfs /sys/kernel/debug; tunctl -t tap0 && "
+                 f"ip addr add {NETWORK} dev tap0 && ip link set tap0 up", 120)
 
-    def command(self, **settings):
-        return ("qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel kvm -cpu host "
-                f"-smp 2 -m {MEMORY} -display none -serial stdio -kernel /bench/probe "
-                "-device isa-debug-exit,iobase=0xf4")
+    def command(self, name):
+        common = ("qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel kvm -cpu host "
+                  "-display none -serial stdio")
+        if name != "linux":
+            end = " -append loop=end" if name == "first" else ""
+            return (f"{common} -smp 2 -m {MEMORY} -kernel /bench/probe "
+                    f"-device isa-debug-exit,iobase=0xf4{end}")
+        return (f"{common} -smp 1 -m {LINUX_MEMORY} -kernel /bench/vmlinuz "
+                f"-initrd /bench/linux.img -append '{CMDLINE}' -no-reboot "
+                "-drive if=none,id=d,format=raw,file=/dev/ram0,cache=none,aio=io_uring "
+                "-device virtio-blk-pci,drive=d "
+                "-netdev tap,id=n,ifname=tap0,script=no,downscript=no -device virtio-net-pci,netdev=n,romfile=")
+
+
+    def idle(self, number):
+        return (f"{QEMU} -nodefaults -no-user-config -machine q35 -accel kvm -cpu host -smp 2 -m 16 "
+                "-display none -serial null -kernel /bench/probe -S -daemonize")
 
 
 def without_hypervisor(timeout=300):
@@ -155,35 +225,47 @@ def without_hypervisor(timeout=300):
     return done.stdout
 
 
-def operations(text):
-    """What the probe wrote: by name {"minimum": ..., "median": ..., "mean": ..., "count": ...,
-    "counters": {...}, each per operation}; None for what it has not."""
-    found, begun, counters, name = {}, {}, {}, None
+def lines(text):
+    """The lines with words in them, taken apart; behind some of them the counters, by name."""
     for line in text.replace("\r", "").split("\n"):
         words = line.split()
-        if not words:
-            continue
-        if words[0] == "none":
-            found[words[1]] = None
-        elif words[0] in ("begin", "end"):
-            name = words
-            if words[0] == "end":
-                values = dict(zip(words[2::2], map(int, words[3::2])))
-                found[words[1]] = values
-        elif words[0] == "counts" and name:
-            counters = dict(zip(words[1::2], map(int, words[2::2])))
-            if name[0] == "begin":
-                begun = counters
-            else:
-                entry = found[name[1]]
-                entry["counters"] = {
-                    key: round((value - begun.get(key, 0)) / entry["count"], 2)
-                    for key, value in counters.items() if key != "tsc"}
+        if words and words[0] == "counts":
+            yield words[0], dict(zip(words[1::2], map(int, words[2::2])))
+        elif words:
+            yield words[0], words[1:]
+
+
+def difference(before, after):
+    """What counters grew by."""
+    return {key: value - before.get(key, 0) for key, value in after.items()
+            if value != before.get(key, 0)}
+
+
+def operations(text):
+    """What a guest measured: by name {"minimum": ..., "median": ..., "mean": ..., "count": ...,
+    "counters": {...}, which are of one operation}; None for what it has not."""
+    found, before, last = {}, {}, None
+    for word, rest in lines(text):
+        if word == "none":
+            found[rest[0]] = None
+        elif word == "end":
+            found[rest[0]] = dict(zip(rest[1::2], map(int, rest[2::2])))
+        elif word == "counts" and last[0] == "begin":
+            before = rest
+        elif word == "counts" and last[0] == "end":
+            entry = found[last[1][0]]
+            entry["counters"] = {key: round(value / entry["count"], 2) for key, value
+                                 in difference(before, rest).items() if key != "tsc"}
+        if word != "counts":
+            last = (word, rest)
     return found
 
 
 def started(text):
-    """(instructions from the command to the guest's own first word, as the watcher saw both)."""
-    launch = re.search(r"^launch (\d+)", text, re.M)
-    first = re.search(r"^start .*\r?\ncounts tsc (\d+)", text, re.M)
-    return int(first[1]) - int(launch[1]) if launch and first else None
+    """From the command to the guest's first word: the counters' growth, "tsc" being instructions."""
+    found, last = {}, None
+    for word, rest in lines(text):
+        if word == "counts" and last in ("launch", "start"):
+            found[last] = rest
+        last = word
+    return difference(found["launch"], found["start"])

@@ -101,37 +101,45 @@ static FILE *start(char **command)
 	return fdopen(ends[0], "r");
 }
 
+enum counters { COUNT_SOCLE, COUNT_KVM, COUNT_NONE };
+
+static void count(enum counters counters, const struct socle_handle *handle, uint64_t now)
+{
+	printf("counts tsc %" PRIu64, now);
+	if (counters == COUNT_KVM)
+		count_kvm();
+	else if (counters == COUNT_SOCLE)
+		count_socle(handle);
+	printf("\n");
+	fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
+	enum counters counters = COUNT_NONE;
 	struct socle_handle handle;
 	char line[LINE];
-	bool socle, kvm;
 	int status;
 	FILE *from;
 
 	if (argc < 3)
 		test_fail("expected socle, kvm or none, and a command");
-	socle = strcmp(argv[1], "socle") == 0;
-	kvm = strcmp(argv[1], "kvm") == 0;
-	if (socle)
+	if (strcmp(argv[1], "socle") == 0) {
+		counters = COUNT_SOCLE;
 		test_open(&handle);
-	printf("launch %llu\n", __rdtsc());
-	fflush(stdout);
+	} else if (strcmp(argv[1], "kvm") == 0) {
+		counters = COUNT_KVM;
+	}
+	printf("launch\n");
+	count(counters, &handle, __rdtsc());
 	from = start(&argv[2]);
 	while (from != NULL && fgets(line, sizeof(line), from) != NULL) {
 		uint64_t now = __rdtsc();
 
 		fputs(line, stdout);
 		if (starts_with(line, "begin ") || starts_with(line, "end ") ||
-		    starts_with(line, "start ")) {
-			printf("counts tsc %" PRIu64, now);
-			if (kvm)
-				count_kvm();
-			else if (socle)
-				count_socle(&handle);
-			printf("\n");
-		}
-		fflush(stdout);
+		    starts_with(line, "start "))
+			count(counters, &handle, now);
 	}
 	wait(&status);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;

@@ -541,7 +541,7 @@ static bool equal(const char *a, const char *b)
 
 /*
  * "loop=NAME" at the end of the command line: that operation for ever, to look where it goes; with
- * "loop=x2NAME" in x2APIC mode.
+ * "loop=x2NAME" in x2APIC mode; "loop=end" ends.
  */
 static void loop(const uint32_t *information)
 {
@@ -564,6 +564,8 @@ static void loop(const uint32_t *information)
 	for (; *line != '\0'; line++)
 		if (*line == '=')
 			name = line + 1;
+	if (name != NULL && equal(name, "end"))
+		outb(PORT_DEBUG_EXIT, 0);
 	if (name != NULL && name[0] == 'x' && name[1] == '2') {
 		name += 2;
 		x2apic = true;
