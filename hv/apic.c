@@ -269,18 +269,28 @@ static bool in_deadline_mode(const struct vcpu *vcpu)
 	return TIMER_MODE(get(vcpu, APIC_LVT_TIMER)) == TIMER_TSC_DEADLINE;
 }
 
+static __attribute__((noinline)) enum apic_result read_deadline(const struct vcpu *vcpu,
+								uint64_t *value)
+{
+	uint64_t deadline = vcpu->area->timer_deadline;
+
+	*value = in_deadline_mode(vcpu) && deadline != 0 ? deadline + vcpu->tsc_offset : 0;
+	return APIC_DONE;
+}
+
+static __attribute__((noinline)) enum apic_result write_deadline(struct vcpu *vcpu, uint64_t value)
+{
+	if (in_deadline_mode(vcpu))
+		vcpu->area->timer_deadline = value != 0 ? value - vcpu->tsc_offset : 0;
+	return APIC_DONE;
+}
+
 enum apic_result apic_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
 	uint32_t n = msr - MSR_X2APIC_FIRST;
 
-	if (msr == MSR_TSC_DEADLINE) {
-		*value = in_deadline_mode(vcpu) && vcpu->area->timer_deadline != 0
-				 ? vcpu->area->timer_deadline + vcpu->tsc_offset
-				 : 0;
-		return APIC_DONE;
-	}
-	if (msr < MSR_X2APIC_FIRST || msr > MSR_X2APIC_LAST)
-		return APIC_OTHER;
+	if (n > MSR_X2APIC_LAST - MSR_X2APIC_FIRST)
+		return msr == MSR_TSC_DEADLINE ? read_deadline(vcpu, value) : APIC_OTHER;
 	if (!in_x2apic_mode(vcpu))
 		return APIC_FAULT;
 	switch (n) {
@@ -361,7 +371,10 @@ static enum apic_result write_register(struct vcpu *vcpu, uint32_t n, uint32_t v
 			vcpu->area->timer_deadline = 0;
 		put(vcpu, n, masked(vcpu, value));
 		return APIC_DONE;
-	case APIC_LVT_TIMER + 1 ... APIC_LVT_ERROR:
+	case APIC_LVT_LINT0: /* the PIC behind it is the VMM's */
+		return APIC_OTHER;
+	case APIC_LVT_TIMER + 1 ... APIC_LVT_LINT0 - 1:
+	case APIC_LVT_LINT0 + 1 ... APIC_LVT_ERROR:
 		if (value & ~LVT_WRITABLE)
 			return APIC_FAULT;
 		put(vcpu, n, masked(vcpu, value));
@@ -390,18 +403,13 @@ enum apic_result apic_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value,
 {
 	uint32_t n = msr - MSR_X2APIC_FIRST;
 
-	if (msr == MSR_TSC_DEADLINE) {
-		if (in_deadline_mode(vcpu))
-			vcpu->area->timer_deadline = value != 0 ? value - vcpu->tsc_offset : 0;
-		return APIC_DONE;
-	}
-	if (msr < MSR_X2APIC_FIRST || msr > MSR_X2APIC_LAST)
-		return APIC_OTHER;
+	if (n > MSR_X2APIC_LAST - MSR_X2APIC_FIRST)
+		return msr == MSR_TSC_DEADLINE ? write_deadline(vcpu, value) : APIC_OTHER;
 	if (!in_x2apic_mode(vcpu))
 		return APIC_FAULT;
 	if (n == APIC_ICR)
 		return write_icr(vcpu, value, detail);
-	if (n == APIC_LVT_LINT0)
-		return APIC_OTHER; /* the PIC behind it is the VMM's */
-	return value >> 32 != 0 ? APIC_FAULT : write_register(vcpu, n, (uint32_t)value, detail);
+	if (value >> 32 != 0 && n != APIC_LVT_LINT0)
+		return APIC_FAULT;
+	return write_register(vcpu, n, (uint32_t)value, detail);
 }
