@@ -22,6 +22,7 @@
 #define VECTOR_NMI	   2
 #define NANOSECONDS	   1000000000ull
 #define SLEEP_MAX	   (3600 * NANOSECONDS)
+#define WAKING_MAX	   20000u /* ns; so long at most a CPU is kept for looking */
 
 static _Thread_local struct vcpu *current;
 
@@ -128,16 +129,34 @@ static bool has_work(const struct vcpu *vcpu)
 	return signals != 0 || apic_has_interrupt(vcpu) || until_deadline(vcpu) == 0;
 }
 
+/*
+ * Sleeps that long, or until somebody wakes the vCPU. Waking up takes Linux a while, so a timer's
+ * sleep ends earlier by what it has been lately; the rest of the time is spent looking.
+ */
+static void sleep_for(struct vcpu *vcpu, uint64_t length)
+{
+	uint64_t shorter = length - vcpu->waking, start = __rdtsc(), took;
+	struct timespec timeout = {(time_t)(shorter / NANOSECONDS), (long)(shorter % NANOSECONDS)};
+
+	if (futex(vcpu, FUTEX_WAIT, SOCLE_WHERE_IDLE, &timeout) == 0 || errno != ETIMEDOUT)
+		return;
+	took = machine_tsc_to_ns(vcpu->vmm, __rdtsc() - start);
+	took = took > shorter ? took - shorter : 0;
+	vcpu->waking = (7 * vcpu->waking + (took < WAKING_MAX ? took : WAKING_MAX)) / 8;
+}
+
 static void sleep_until_work(struct vcpu *vcpu)
 {
 	while (!has_work(vcpu)) {
 		uint64_t length = until_deadline(vcpu);
-		struct timespec timeout = {(time_t)(length / NANOSECONDS),
-					   (long)(length % NANOSECONDS)};
 
+		if (length <= vcpu->waking) {
+			_mm_pause();
+			continue;
+		}
 		set_where(vcpu, SOCLE_WHERE_IDLE);
 		if (!has_work(vcpu))
-			futex(vcpu, FUTEX_WAIT, SOCLE_WHERE_IDLE, &timeout);
+			sleep_for(vcpu, length);
 		set_where(vcpu, SOCLE_WHERE_VMM);
 	}
 	if (vcpu->state->run == VCPU_HALTED && (pending(vcpu) & VCPU_PENDING_STOP) == 0) {
