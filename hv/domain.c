@@ -18,7 +18,7 @@
 #define GUEST_ADDRESS_END (1ull << 48)
 
 static struct spinlock domains_lock;
-static struct domain *domains[SOCLE_MAX_DOMAINS];
+struct domain *domains[SOCLE_MAX_DOMAINS];
 
 /* Frames ------------------------------------------------------------------------------------------
  */
@@ -221,19 +221,6 @@ static int64_t info_locked(struct vcpu_registers *regs)
 /* Calls with the domain's key
  * ---------------------------------------------------------------------------- */
 
-struct domain *domain_find(uint64_t number, uint64_t key_low, uint64_t key_high)
-{
-	struct domain *domain;
-
-	if (number >= SOCLE_MAX_DOMAINS)
-		return NULL;
-	domain = __atomic_load_n(&domains[number], __ATOMIC_ACQUIRE);
-	if (domain == NULL ||
-	    ((domain->key.word[0] ^ key_low) | (domain->key.word[1] ^ key_high)) != 0)
-		return NULL;
-	return domain;
-}
-
 const uint64_t *domain_exits(uint64_t number, uint64_t index)
 {
 	const struct domain *domain;
@@ -243,7 +230,7 @@ const uint64_t *domain_exits(uint64_t number, uint64_t index)
 		return NULL;
 	domain = __atomic_load_n(&domains[number], __ATOMIC_ACQUIRE);
 	/* One that is dying may have given back the frame that the vCPU was in. */
-	if (domain == NULL || __atomic_load_n(&domain->state, __ATOMIC_ACQUIRE) != DOMAIN_ALIVE)
+	if (domain == NULL || !domain_is_alive(domain))
 		return NULL;
 	vcpu = __atomic_load_n(&domain->vcpu[index], __ATOMIC_ACQUIRE);
 	return vcpu != NULL ? vcpu->exits : NULL;

@@ -165,14 +165,6 @@ int socle_vcpu_create(const struct socle_handle *handle, uint32_t domain, uint32
 	return (int)call(handle, SOCLE_CALL_VCPU_CREATE, domain, vcpu, area, 0);
 }
 
-int socle_vcpu_run_vectors(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu,
-			   struct socle_vectors *vectors, bool load)
-{
-	if (handle->run == NULL)
-		return socle_vcpu_run(handle, domain, vcpu);
-	return (int)handle->run(&handle->key, domain, vcpu, vectors, load);
-}
-
 int socle_vcpu_run(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu)
 {
 	const uint64_t argument[4] = {domain, vcpu};

@@ -186,8 +186,13 @@ int socle_vcpu_create(const struct socle_handle *handle, uint32_t domain, uint32
 /* Runs the vCPU on this CPU until it exits; gives enum socle_exit_reason. */
 int socle_vcpu_run(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu);
 /* The same with the guest's vector registers: see socle_raw_run. */
-int socle_vcpu_run_vectors(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu,
-			   struct socle_vectors *vectors, bool load);
+static inline int socle_vcpu_run_vectors(const struct socle_handle *handle, uint32_t domain,
+					 uint32_t vcpu, struct socle_vectors *vectors, bool load)
+{
+	if (handle->run == NULL)
+		return socle_vcpu_run(handle, domain, vcpu);
+	return (int)handle->run(&handle->key, domain, vcpu, vectors, load);
+}
 
 /* Ends the vCPU's run with SOCLE_EXIT_INTERRUPT, or its next one if it does not run. */
 int socle_vcpu_kick(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu);

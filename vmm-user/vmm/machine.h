@@ -31,10 +31,9 @@ bool state_open(struct vmm *vmm, void *base, size_t bytes);
 /* bus.c */
 #define BUS_HITS 16 /* a power of two */
 
-/* Where an access was found to go; bytes 0: nowhere. */
+/* Where an access was found to go. */
 struct bus_hit {
-	uint64_t address;
-	unsigned bytes;
+	uint64_t what; /* address << 4 | bytes; 0: nowhere */
 	const struct bus_range *range;
 };
 
@@ -45,6 +44,26 @@ struct bus_map {
 	struct bus_hit hit[BUS_HITS]; /* of the ranges as they are */
 };
 void bus_destroy(struct vmm *vmm);
+
+static inline struct bus_hit *bus_hit_of(struct bus_map *map, uint64_t address)
+{
+	return &map->hit[(address ^ address >> 4) % BUS_HITS];
+}
+
+/* What is kept of an access; no two have the same: addresses end below 2^60. */
+static inline uint64_t bus_hit_key(uint64_t address, unsigned bytes)
+{
+	return address << 4 | bytes;
+}
+
+/* The range of an access that was made before, or NULL: bus_do_read() or bus_do_write() finds out.
+ */
+static inline const struct bus_range *bus_hit(struct bus_map *map, uint64_t address, unsigned bytes)
+{
+	const struct bus_hit *hit = bus_hit_of(map, address);
+
+	return hit->what == bus_hit_key(address, bytes) ? hit->range : NULL;
+}
 
 /* memory.c */
 #define MEMORY_LOW_MAX	 0xc0000000ull	/* RAM below 4 GiB ends here at the latest */

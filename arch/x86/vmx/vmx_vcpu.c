@@ -167,7 +167,7 @@ static enum socle_exit_reason entry_failed(struct vcpu *vcpu)
 
 _Noreturn void vmx_cpu_run(struct cpu *cpu)
 {
-	uint64_t left = rdtsc();
+	uint32_t left = rdtsc_low();
 
 	for (;;) {
 		struct vcpu *vcpu = cpu->current;
@@ -178,9 +178,9 @@ _Noreturn void vmx_cpu_run(struct cpu *cpu)
 			vmx_timer_update(vcpu);
 		if (__builtin_expect(vcpu->apic_stale, false))
 			vmx_apic_update(vcpu);
-		cpu->hypervisor_cycles += rdtsc() - left;
+		cpu->hypervisor_cycles += rdtsc_low() - left;
 		entered = world_switch(vcpu);
-		left = rdtsc();
+		left = rdtsc_low();
 		vcpu = cpu->current;
 		vcpu->launched = true;
 		reason = __builtin_expect(entered, true) ? vmx_decode_exit(vcpu)
