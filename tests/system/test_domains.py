@@ -26,7 +26,7 @@ def guest_files():
     for name in ("vmlinuz", "initramfs.img"):
         if os.path.exists(os.path.join(service, name)):
             shutil.copy2(os.path.join(service, name), GUEST)
-    for vcpus in (1, 4):
+    for vcpus in (1, 2, 4):
         with open(os.path.join(GUEST, f"linux{vcpus}.cfg"), "w", encoding="ascii") as stream:
             stream.write(CONFIG.format(vcpus=vcpus))
     return GUEST
@@ -81,6 +81,15 @@ def has_cpus(machine, count):
     """A guest's life whose shell sees that many CPUs."""
     machine.send_line("mount -t proc proc /proc; echo cpus=$(nproc)")
     machine.expect(rf"^cpus={count}$", timeout=60)
+    leave(machine)
+    machine.run("destroy linux")
+
+
+@system_test(backends=("vmx",), smp=1, long=True, files=guest_files())
+def linux_has_two_vcpus_on_one_cpu(machine):
+    boot(machine, 2)
+    machine.send_line("mount -t proc proc /proc; echo cpus=$(nproc)")
+    machine.expect(r"^cpus=2$", timeout=60)
     leave(machine)
     machine.run("destroy linux")
 

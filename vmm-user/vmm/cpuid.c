@@ -63,7 +63,7 @@ static struct answer host(uint32_t leaf, uint32_t subleaf)
 	struct answer a = {0, 0, 0, 0};
 
 	/* Above the highest leaf some processors repeat another one. */
-	if (__get_cpuid_max(leaf & 0xc0000000, NULL) >= leaf)
+	if ((uint32_t)__get_cpuid_max(leaf & 0xc0000000, NULL) >= leaf)
 		__cpuid_count(leaf, subleaf, a.eax, a.ebx, a.ecx, a.edx);
 	return a;
 }

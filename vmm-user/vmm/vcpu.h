@@ -50,6 +50,7 @@ struct vcpu {
 	pthread_t thread;
 	bool has_thread;
 	bool window; /* the guest can take an interrupt where it is. Its thread's, until it runs */
+	uint64_t waking;		  /* ns that waking up has taken lately. Its thread's */
 	uint64_t exits[SOCLE_EXIT_COUNT]; /* its thread's */
 };
 

@@ -143,14 +143,17 @@ struct virtio_rng;
 struct virtio_rng *virtio_rng_create(struct vmm *vmm);
 
 struct virtio_balloon;
-/*
- * hook(context, at, bytes, true): the guest does not use [at, at + bytes) of its memory, whose
- * contents may be lost, any more; false: it does again.
- */
-struct virtio_balloon *virtio_balloon_create(struct vmm *vmm,
-					     void (*hook)(void *context, uint64_t at,
-							  uint64_t bytes, bool inflated),
-					     void *context);
+struct virtio_balloon_hooks {
+	/*
+	 * With inflated true: the guest does not use [at, at + bytes) of its memory, whose contents
+	 * may be lost, any more; false: it does again.
+	 */
+	void (*pages)(void *context, uint64_t at, uint64_t bytes, bool inflated);
+	/* The guest told how much it has given up in all, or new statistics. NULL: not wanted. */
+	void (*told)(void *context);
+};
+struct virtio_balloon *
+virtio_balloon_create(struct vmm *vmm, const struct virtio_balloon_hooks *hooks, void *context);
 /* Asks the guest to give up `bytes` (whole 4 KiB pages) in all; what it has given up. */
 void virtio_balloon_target(struct virtio_balloon *balloon, uint64_t bytes);
 uint64_t virtio_balloon_actual(const struct virtio_balloon *balloon);
