@@ -178,13 +178,35 @@ static int deliverable(struct vcpu *vcpu)
 
 bool apic_has_interrupt(struct vcpu *vcpu)
 {
+	if (vcpu->virtual_interrupts)
+		vcpu->requests = true; /* the processor may have put some there */
 	return apic_is_worth_a_look(vcpu) && deliverable(vcpu) >= 0;
+}
+
+/* The processor compares the priorities, when it enters and when the guest changes them. */
+static void tell_processor(struct vcpu *vcpu)
+{
+	int requested, in_service;
+
+	check_timer(vcpu);
+	take_posted(vcpu);
+	vcpu->requests = false;
+	requested = get(vcpu, APIC_SVR) & SVR_ENABLED ? highest(vcpu, APIC_IRR) : 0;
+	in_service = highest(vcpu, APIC_ISR);
+	vcpu->apic_status = (uint16_t)((in_service < 0 ? 0 : in_service) << 8 |
+				       (requested < FIRST_VECTOR ? 0 : requested));
+	vcpu->apic_stale = true;
 }
 
 void apic_deliver_now(struct vcpu *vcpu)
 {
-	int vector = deliverable(vcpu);
+	int vector;
 
+	if (vcpu->virtual_interrupts) {
+		tell_processor(vcpu);
+		return;
+	}
+	vector = deliverable(vcpu);
 	if (vector < 0 || !arch->guest_interrupt(vcpu, (uint8_t)vector))
 		return;
 	clear_bit(vcpu, APIC_IRR, (unsigned)vector);
@@ -356,6 +378,7 @@ static enum apic_result write_register(struct vcpu *vcpu, uint32_t n, uint32_t v
 		if (value & ~SVR_WRITABLE)
 			return APIC_FAULT;
 		put(vcpu, n, value);
+		vcpu->requests = true;
 		for (n = APIC_LVT_TIMER; n <= APIC_LVT_ERROR && !(value & SVR_ENABLED); n++)
 			put(vcpu, n, get(vcpu, n) | LVT_MASKED);
 		return APIC_DONE;

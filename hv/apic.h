@@ -28,7 +28,8 @@ enum apic_result apic_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value,
 
 /*
  * Before an entry: takes what has been posted and what the timer made, and has the highest
- * interrupt that the priorities allow raised, now or as soon as the guest can take it.
+ * interrupt that the priorities allow raised, now or as soon as the guest can take it. Where the
+ * processor delivers interrupts itself, it is left to do that.
  */
 void apic_deliver_now(struct vcpu *vcpu);
 

@@ -3,6 +3,7 @@
 #ifndef HV_CPU_H
 #define HV_CPU_H
 
+#include "arch/x86/asm.h"
 #include "arch/x86/vcpu.h"
 #include "hv/layout.h"
 
@@ -47,10 +48,7 @@ _Static_assert(sizeof(struct cpu) <= HV_CPU_AREA_BYTES - HV_CPU_STACK_END, "stru
 /* The CPU that this runs on. */
 static inline struct cpu *cpu_current(void)
 {
-	uint64_t rsp;
-
-	__asm__("mov %%rsp, %0" : "=r"(rsp));
-	return (struct cpu *)((rsp & ~(uint64_t)(HV_CPU_AREA_BYTES - 1)) + HV_CPU_STACK_END);
+	return (struct cpu *)(align_down(read_rsp(), HV_CPU_AREA_BYTES) + HV_CPU_STACK_END);
 }
 
 #endif

@@ -294,6 +294,31 @@ static int64_t unmap_locked(struct vcpu_registers *regs)
 	return error == EPT_OK ? (int64_t)bytes : from_ept_error(error);
 }
 
+static int64_t dirty_log_locked(struct vcpu_registers *regs)
+{
+	struct domain *domain = alive(regs);
+	struct socle_dirty_bits dirty = {{0}};
+	uint64_t bytes = min_u64(regs->r8, SOCLE_DIRTY_PAGES * PAGE_BYTES), done;
+
+	if (domain == NULL)
+		return SOCLE_ERROR_DOMAIN;
+	if ((regs->r10 | bytes) % PAGE_BYTES != 0 || regs->r10 >= GUEST_ADDRESS_END ||
+	    bytes > GUEST_ADDRESS_END - regs->r10 || regs->r9 > SOCLE_DIRTY_FLUSH)
+		return SOCLE_ERROR_ARGUMENT;
+	done = ept_take_dirty(&domain->memory, gpa(regs->r10), bytes, dirty.word);
+	if (regs->r9 & SOCLE_DIRTY_FLUSH)
+		shootdown();
+	if (done == 0 && bytes != 0)
+		return SOCLE_ERROR_MEMORY;
+	regs->rdi = dirty.word[0];
+	regs->rsi = dirty.word[1];
+	regs->rdx = dirty.word[2];
+	regs->r10 = dirty.word[3];
+	regs->r8 = dirty.word[4];
+	regs->r9 = dirty.word[5];
+	return (int64_t)done;
+}
+
 /* Takes pages that follow each other; NULL: the domain's frame does not have as many left. */
 static void *take_pages(struct domain *domain, uint64_t count)
 {
@@ -373,4 +398,5 @@ LOCKED(destroy)
 LOCKED(info)
 LOCKED(map)
 LOCKED(unmap)
+LOCKED(dirty_log)
 LOCKED(vcpu_create)

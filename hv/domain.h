@@ -40,6 +40,7 @@ int64_t domain_destroy(struct vcpu_registers *regs);
 int64_t domain_info(struct vcpu_registers *regs);
 int64_t domain_map(struct vcpu_registers *regs);
 int64_t domain_unmap(struct vcpu_registers *regs);
+int64_t domain_dirty_log(struct vcpu_registers *regs);
 int64_t domain_vcpu_create(struct vcpu_registers *regs);
 
 /*

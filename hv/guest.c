@@ -261,6 +261,19 @@ static void handle_window(struct vcpu *vcpu)
 		apic_deliver(vcpu);
 }
 
+/* A guest's timer is due. */
+static void handle_timer(struct vcpu *vcpu)
+{
+	apic_deliver(vcpu);
+}
+
+/* The processor has acknowledged a level-triggered interrupt from the local APIC's image. */
+static void handle_eoi(struct vcpu *vcpu)
+{
+	vcpu->area->info[0] = vcpu->exit.information;
+	leave(vcpu, SOCLE_EXIT_EOI);
+}
+
 static void handle_nothing(struct vcpu *vcpu)
 {
 	(void)vcpu;
@@ -281,6 +294,7 @@ static void handle_xsetbv(struct vcpu *vcpu)
 
 static void handle_shutdown(struct vcpu *vcpu)
 {
+	vcpu->area->info[0] = vcpu->exit.information;
 	arch->guest_save_system(vcpu);
 	leave(vcpu, SOCLE_EXIT_SHUTDOWN);
 }
@@ -315,7 +329,8 @@ const vcpu_handler guest_handlers[SOCLE_EXIT_COUNT] = {
 	[SOCLE_EXIT_ENTRY_FAILURE] = handle_entry_failure,
 	[SOCLE_EXIT_OTHER] = handle_entry_failure,
 	[SOCLE_EXIT_INTERRUPT_WINDOW] = handle_window,
-	[SOCLE_EXIT_EOI] = handle_nothing,
+	[SOCLE_EXIT_EOI] = handle_eoi,
 	[SOCLE_EXIT_IPI] = handle_nothing,
 	[SOCLE_EXIT_WAKE] = handle_nothing,
+	[SOCLE_EXIT_TIMER] = handle_timer,
 };

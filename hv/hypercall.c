@@ -165,6 +165,9 @@ static int64_t domain_call(struct vcpu_registers *regs, struct domain *domain, u
 		return domain_unmap(regs);
 	case SOCLE_CALL_VCPU_CREATE:
 		return domain_vcpu_create(regs);
+	case SOCLE_CALL_DIRTY_LOG:
+		return general.features & SOCLE_FEATURE_DIRTY_LOG ? domain_dirty_log(regs)
+								  : SOCLE_ERROR_CALL;
 	default:
 		return SOCLE_ERROR_KEY;
 	}

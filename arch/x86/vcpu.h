@@ -65,6 +65,13 @@ struct vcpu {
 	bool requests;	    /* the local APIC's image may hold interrupt requests */
 	uint8_t waiting;    /* the vector that waits for a lower task priority alone, or 0 */
 	bool window_wanted; /* its VMM is to hear of the next interrupt window */
+	/*
+	 * The processor delivers interrupts from the local APIC's image. It is told when the image
+	 * has changed: what is in apic_status, RVI and SVI (SDM volume 3, section 25.4.2).
+	 */
+	bool virtual_interrupts, apic_stale;
+	bool x2apic; /* VT-x: the VMCS is set for x2APIC mode */
+	uint16_t apic_status;
 	uint64_t dr[4];
 	bool uses_debug;      /* of debug registers: guest_debug.h */
 	struct cpu *last_cpu; /* on which it ran last */

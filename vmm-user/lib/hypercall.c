@@ -7,6 +7,7 @@
  */
 #include "socle.h"
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): what asm takes, and a function's name */
 #define RAW_CALL(name, instruction)                                                                \
 	int64_t name(uint64_t call, const struct socle_key *key, const uint64_t argument[4],       \
 		     struct socle_reply *reply)                                                    \
@@ -27,6 +28,7 @@
 		return (int64_t)rax;                                                               \
 	}
 
+/* NOLINTEND(bugprone-macro-parentheses) */
 RAW_CALL(socle_raw_vmmcall, "vmmcall")
 RAW_CALL(socle_raw_vmcall, "vmcall")
 

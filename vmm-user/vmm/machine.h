@@ -128,6 +128,7 @@ void acpi_pm_power_button(struct vmm *vmm);
 void irq_pic_changed(struct vmm *vmm);
 
 struct vcpu;
+struct virtio_balloon;
 
 struct vmm {
 	struct lock lock;
@@ -138,6 +139,7 @@ struct vmm {
 	struct guest_ram ram;
 	struct events events;
 	void *pic, *ioapic, *pit, *rtc, *acpi_pm;
+	struct virtio_balloon *balloon;
 	struct socle_handle handle;	 /* with the domain's key */
 	uint64_t tsc_start, clock_start; /* two clocks at the same time: machine_tsc_to_ns() */
 	struct vcpu *vcpu;		 /* config.vcpus of them */
@@ -168,10 +170,20 @@ void machine_unpause(struct vmm *vmm);
 bool boot_create_devices(struct vmm *vmm);
 bool boot_load(struct vmm *vmm);
 
+/* ram_target.c: how much of its memory the guest is to use. */
+bool ram_target_create(struct vmm *vmm);
+/* With the lock held: asks the guest to use only that many bytes. */
+void ram_target_set(struct vmm *vmm, uint64_t bytes);
+/* What it uses now; *free_bytes is what it does not need of that. False: it has not told. */
+uint64_t ram_target_actual(const struct vmm *vmm);
+bool ram_target_free(const struct vmm *vmm, uint64_t *free_bytes);
+
 /* control.c: talks to socled. */
 bool control_open(struct vmm *vmm);
 /* Runs the domain to its end, and says how it ended. */
 void control_run(struct vmm *vmm);
+/* Tells what ram_target.c knows. With the lock held. */
+void control_memory(struct vmm *vmm);
 /* Says that it ended; text NULL: the machine's reason. */
 void control_ended(struct vmm *vmm, const char *how, const char *reason);
 

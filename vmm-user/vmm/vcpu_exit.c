@@ -148,9 +148,12 @@ static void exit_nothing(struct vcpu *vcpu)
 static void exit_shutdown(struct vcpu *vcpu)
 {
 	const struct socle_vcpu_area *area = vcpu->area;
+	const char *what = area->info[0] == SOCLE_SHUTDOWN_TASK_GATE
+				   ? "an exception through a task gate"
+				   : "triple fault";
 
-	vmm_end(vcpu->vmm, VMM_CRASH, "vCPU %u: triple fault at %04x:%#llx, CR0 %#llx, CR3 %#llx",
-		vcpu->index, area->system.cs.selector, (unsigned long long)area->rip,
+	vmm_end(vcpu->vmm, VMM_CRASH, "vCPU %u: %s at %04x:%#llx, CR0 %#llx, CR3 %#llx",
+		vcpu->index, what, area->system.cs.selector, (unsigned long long)area->rip,
 		(unsigned long long)area->system.cr0, (unsigned long long)area->system.cr3);
 }
 

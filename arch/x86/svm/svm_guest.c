@@ -272,6 +272,8 @@ bool svm_guest_event(struct vcpu *vcpu, uint64_t event)
 		vcpu->nmi_pending = true;
 		return true;
 	}
+	if (!(vmcb_of(vcpu)->cr0 & CR0_PE)) /* real mode has no error codes */
+		event &= ~(EVENT_ERROR_CODE | EVENT_ERROR_BITS);
 	vmcb_of(vcpu)->eventinj = event & (EVENT_VALID | EVENT_VECTOR | EVENT_TYPE |
 					   EVENT_ERROR_CODE | EVENT_ERROR_BITS);
 	return true;

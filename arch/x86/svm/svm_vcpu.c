@@ -135,6 +135,34 @@ static enum socle_exit_reason decode_violation(struct vcpu *vcpu)
 	return SOCLE_EXIT_SECOND_LEVEL;
 }
 
+/*
+ * Task switches are refused with a #GP, as 64-bit mode does it: no system of today switches tasks
+ * by them but for a double fault's sake, and that ends like one that nothing handles. To do them
+ * here would take a walk of the guest's memory. An INT3 or INTO is called an exception (APM volume
+ * 2, section 15.7.2), but is an instruction as INT is. (QEMU 7.2 does not ask, and switches.)
+ */
+static enum socle_exit_reason decode_task_switch(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+	uint64_t event = vmcb->exitintinfo, type = event & EVENT_TYPE;
+	uint32_t vector = (uint32_t)(event & EVENT_VECTOR);
+	uint32_t error_code = (uint32_t)vmcb->exitinfo1 & 0xfffc;
+
+	if (event & EVENT_VALID) {
+		bool by_instruction =
+			type == EVENT_SOFTWARE || vector == VECTOR_BP || vector == VECTOR_OF;
+
+		if (type == EVENT_EXCEPTION && !by_instruction) {
+			vcpu->exit.information = SOCLE_SHUTDOWN_TASK_GATE;
+			return SOCLE_EXIT_SHUTDOWN;
+		}
+		error_code = vector << 3 | ERROR_CODE_IDT | (by_instruction ? 0 : ERROR_CODE_EXT);
+	}
+	vcpu->exit.undone = false;
+	svm_vcpu_fault(vcpu, VECTOR_GP, error_code);
+	return SOCLE_EXIT_CR_ACCESS;
+}
+
 /* #AC and #DB are the guest's own; a machine check is raised in the service VM, which the guest is
  * left for. */
 static enum socle_exit_reason decode_exception(struct vcpu *vcpu)
@@ -161,6 +189,7 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 
 	exit->rip = vmcb->rip;
 	exit->code = vmcb->exitcode;
+	exit->information = 0;
 	vcpu->shadow_open = vmcb->interrupt_shadow != 0;
 	if (vcpu->domain != NULL)
 		svm_priority_save(vcpu);
@@ -191,6 +220,8 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	case VMEXIT_INTR:
 	case VMEXIT_SMI:
 		return SOCLE_EXIT_INTERRUPT;
+	case VMEXIT_TASK_SWITCH:
+		return decode_task_switch(vcpu);
 	case VMEXIT_VINTR:
 		svm_priority_close(vmcb);
 		return SOCLE_EXIT_INTERRUPT_WINDOW;
@@ -340,7 +371,8 @@ void svm_vcpu_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
 	uint64_t event = EVENT_VALID | EVENT_EXCEPTION | vector;
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
-	if (vector == VECTOR_GP || vector == VECTOR_PF)
+	/* Real mode has no error codes. */
+	if ((vector == VECTOR_GP || vector == VECTOR_PF) && (vmcb->cr0 & CR0_PE))
 		event |= EVENT_ERROR_CODE | (uint64_t)error_code << 32;
 	if (vmcb->eventinj == EVENT_SINGLE_STEP)
 		vmcb->dr6 &= ~DR6_BS; /* the step did not take place after all */
