@@ -31,7 +31,7 @@ QEMU_FILES = ("/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/multiboot_dma
 MEMORY = 64  # MiB of the probe
 LINUX_MEMORY = 256
 # What the Linux guest loads, in this order.
-LINUX_MODULES = ("virtio/virtio", "virtio/virtio_ring", "virtio/virtio_pci_modern_dev",
+LINUX_MODULES = ("virtio/virtio_ring", "virtio/virtio", "virtio/virtio_pci_modern_dev",
                  "virtio/virtio_pci_legacy_dev", "virtio/virtio_pci", "block/virtio_blk",
                  "net/core/failover", "net/net_failover", "net/virtio_net")
 NETWORK = "192.168.251.1/24"
@@ -86,7 +86,7 @@ class Peer:
     bare = False
     watch = "none"
 
-    def __init__(self, mem=4096, pool=2560):
+    def __init__(self, mem=4096, pool=1024):
         self.scratch = tempfile.TemporaryDirectory(dir=BUILD)  # pylint: disable=consider-using-with
         config = BenchConfig(cpu="svm", smp=1, icount=True, bare=self.bare, mem=mem, pool=pool)
         config.extra = os.path.join(self.scratch.name, "initramfs.img")
@@ -262,10 +262,17 @@ def operations(text):
 
 
 def started(text):
-    """From the command to the guest's first word: the counters' growth, "tsc" being instructions."""
-    found, last = {}, None
+    """From the command to the guest's first word: the counters' growth, "tsc" being instructions;
+    "guest" is to when the guest began to say it."""
+    found, last, guest = {}, None, 0
     for word, rest in lines(text):
         if word == "counts" and last in ("launch", "start"):
             found[last] = rest
+        elif word == "start":
+            guest = int(rest[-1])
         last = word
-    return difference(found["launch"], found["start"])
+    growth = difference(found["launch"], found["start"])
+    # Where the guest's counter is the machine's own, it tells when it was.
+    if found["launch"]["tsc"] < guest < found["start"]["tsc"]:
+        growth["guest"] = guest - found["launch"]["tsc"]
+    return growth

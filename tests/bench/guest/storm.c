@@ -33,6 +33,7 @@
 #define GUEST_IP   "192.168.251.2"
 #define PEER_IP	   "192.168.251.1"
 #define WAIT_TRIES 50
+#define PINGS	   5 /* until one must have been answered */
 
 static uint64_t ticks[COUNT_MAX];
 static int to_child[2], from_child[2], disk, icmp;
@@ -88,7 +89,7 @@ static void do_read(void)
 }
 
 /* An echo request to the peer's kernel, and the reply. */
-static void do_ping(void)
+static bool ping(void)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(PEER_IP)};
 	struct icmphdr request = {.type = ICMP_ECHO};
@@ -97,11 +98,16 @@ static void do_ping(void)
 	request.checksum = htons((uint16_t) ~(ICMP_ECHO << 8));
 	sendto(icmp, &request, sizeof(request), 0, (struct sockaddr *)&to, sizeof(to));
 	do {
-		if (recv(icmp, reply, sizeof(reply), 0) <= 0) {
-			printf("no echo\n");
-			return;
-		}
+		if (recv(icmp, reply, sizeof(reply), 0) <= 0)
+			return false;
 	} while (((struct icmphdr *)(reply + sizeof(struct iphdr)))->type != ICMP_ECHOREPLY);
+	return true;
+}
+
+static void do_ping(void)
+{
+	if (!ping())
+		printf("no echo\n");
 }
 
 static int compare(const void *a, const void *b)
@@ -188,8 +194,10 @@ static bool open_network(void)
 		return false;
 	icmp = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
 	setsockopt(icmp, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	usleep(500000);
-	return icmp >= 0;
+	for (unsigned i = 0; i < PINGS; i++)
+		if (ping())
+			return true;
+	return false;
 }
 
 static void start_child(void)
