@@ -80,7 +80,8 @@ static bool fake_guest_init(struct vcpu *vcpu, const struct ept *memory)
 	uint8_t *control = vcpu->control;
 
 	for (unsigned i = 0; i < PAGE_BYTES; i++)
-		ck_assert_msg(control[i] == 0, "the control block is not a zeroed page");
+		if (control[i] != 0)
+			ck_abort_msg("the control block is not a zeroed page");
 	memset(control, 0xcb, PAGE_BYTES);
 	memcpy(control, &memory->root, sizeof(memory->root));
 	memset(vcpu->fpu, 0xf9, 512);

@@ -79,7 +79,7 @@ MUTATIONS = (
         "arch/x86/svm/svm_vcpu.c",
         "event |= EVENT_ERROR_CODE | (uint64_t)error_code << 32;",
         "event |= EVENT_ERROR_CODE | (uint64_t)vector << 32;",
-        ("guests.msr[svm]", "guests.exceptions[svm]", "service_vm.ends_awkward")),
+        ("guests.msr[svm]", "guests.exceptions[svm]", "service_vm.ends_awkward_exits_as_a_processor_would[svm]")),
     Mutation(
         "debug-registers",
         "AMD-V: a guest's breakpoint addresses stay in the processor behind its run.",

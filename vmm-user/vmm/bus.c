@@ -9,7 +9,7 @@
 
 static uint64_t ones(unsigned bytes)
 {
-	return ~0ull >> (-8 * bytes & 63);
+	return ~0ull >> ((64 - 8 * bytes) & 63);
 }
 
 /* The number of ranges whose base is at most `address`. */
