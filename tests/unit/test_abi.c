@@ -40,7 +40,8 @@ START_TEST(exit_reasons)
 	ck_assert_int_eq(SOCLE_EXIT_NMI, 6);
 	ck_assert_int_eq(SOCLE_EXIT_REFUSED, 12);
 	ck_assert_int_eq(SOCLE_EXIT_OTHER, 19);
-	ck_assert_int_eq(SOCLE_EXIT_COUNT, 24);
+	ck_assert_int_eq(SOCLE_EXIT_TIMER, 24);
+	ck_assert_int_eq(SOCLE_EXIT_COUNT, 25);
 }
 END_TEST
 

@@ -935,6 +935,8 @@ Suite *unit_suite(void)
 	Suite *suite = suite_create("domains");
 	TCase *calls = tcase_create("calls"), *pools = tcase_create("other pools");
 
+	/* A busy machine is slow. */
+	tcase_set_timeout(calls, 60);
 	tcase_add_checked_fixture(calls, start, NULL);
 	tcase_add_test(calls, frames_outside_the_pool);
 	tcase_add_test(calls, frames_owned_already);

@@ -164,6 +164,7 @@ START_TEST(reason_names)
 		"exception",	 "hlt",	       "io",
 		"entry_failure", "other",      "interrupt_window",
 		"eoi",		 "ipi",	       "wake",
+		"timer",
 	};
 
 	for (unsigned int i = 0; i < SOCLE_EXIT_COUNT; i++) {
