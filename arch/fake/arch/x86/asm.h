@@ -21,4 +21,17 @@ uint64_t xgetbv(uint32_t index);
 uint64_t read_cr4(void);
 void wbinvd(void);
 
+/* Without effects that a test could see. */
+static inline void cpu_pause(void) {}
+
+static inline uint64_t read_cr3(void)
+{
+	return 0;
+}
+
+static inline void write_cr3(uint64_t v)
+{
+	(void)v;
+}
+
 #endif
