@@ -16,6 +16,7 @@ void svm_take_pending(void);
 
 #define ASID_SERVICE	  1
 #define EVENT_SINGLE_STEP (EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB)
+#define EVENT_MACHINE	  (EVENT_VALID | EVENT_EXCEPTION | VECTOR_MC)
 
 void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 		      const struct boot_service_entry *entry, const struct ept *memory)
@@ -81,7 +82,8 @@ static inline void complete_instruction(struct vcpu *vcpu, unsigned length)
 	complete_at(vcpu, vmcb->next_rip != 0 ? vmcb->next_rip : vmcb->rip + length);
 }
 
-/* An NMI is still pending when its exit is taken: fetch it. The machine's are the service VM's. */
+/* An NMI is still pending when its exit is taken, and so is an INIT: fetch it. The machine's NMIs
+ * are the service VM's. */
 static void fetch_nmi(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
@@ -96,14 +98,15 @@ static void fetch_nmi(struct vcpu *vcpu)
 /*
  * Delivers an NMI, and asks for an exit at its IRET: until then a second one waits. (It then
  * arrives just before the IRET and not after it.) A fault that was to be raised gives way: its
- * instruction runs again when the NMI has been handled. A single step's trap or an interrupt would
- * be lost, and goes first.
+ * instruction runs again when the NMI has been handled. A single step's trap, a machine check or an
+ * interrupt would be lost, and goes first.
  */
 static void deliver_nmi(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
 	if ((vmcb->intercept3 & INTERCEPT_IRET) || vmcb->eventinj == EVENT_SINGLE_STEP ||
+	    vmcb->eventinj == EVENT_MACHINE ||
 	    ((vmcb->eventinj & EVENT_VALID) && (vmcb->eventinj & EVENT_TYPE) != EVENT_EXCEPTION))
 		return;
 	vcpu->nmi_pending = false;
@@ -148,7 +151,7 @@ static enum socle_exit_reason decode_exception(struct vcpu *vcpu)
 	struct vmcb *service = vmcb_of(&vcpu->cpu->service);
 
 	if (vector == VECTOR_MC) {
-		service->eventinj = EVENT_VALID | EVENT_EXCEPTION | VECTOR_MC;
+		service->eventinj = EVENT_MACHINE;
 		return SOCLE_EXIT_INTERRUPT;
 	}
 	vmcb->eventinj = EVENT_VALID | EVENT_EXCEPTION | vector;
@@ -193,7 +196,7 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 		vmcb->clean &= ~CLEAN_INTERCEPT;
 		return SOCLE_EXIT_NMI_WINDOW;
 	case VMEXIT_INIT:
-		svm_take_pending();
+		fetch_nmi(vcpu); /* there may be one too */
 		return SOCLE_EXIT_INIT;
 	case VMEXIT_SHUTDOWN:
 		return SOCLE_EXIT_SHUTDOWN;
