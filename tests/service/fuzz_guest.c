@@ -119,14 +119,17 @@ static void spare_qemu(struct fuzz_guest *guest, struct socle_system_state *s)
 		s->efer &= ~EFER_LME;
 }
 
-/* Code for it to execute, with nothing to be spared in it at any time. */
+/*
+ * Code for it to execute, with nothing to be spared in it at any time. A guest gets into another's
+ * code too: in real mode all have the first one's handlers.
+ */
 static void put_code(struct fuzz_guest *guest, uint64_t at, size_t bytes, unsigned int bits,
 		     uint64_t *random)
 {
 	uint8_t code[CODE_BYTES];
 
 	fuzz_code(code, bytes, bits, guest->base, random);
-	fuzz_defuse(code, bytes, may_be_long(guest) ? FUZZ_SPARE_CR4 : FUZZ_SPARE_WRMSR);
+	fuzz_defuse(code, bytes, FUZZ_SPARE_CR4 | (may_be_long(guest) ? 0 : FUZZ_SPARE_WRMSR));
 	memcpy(guest->memory + at, code, bytes);
 }
 
