@@ -44,8 +44,10 @@ struct vcpu {
 	struct cpu *cpu; /* the physical CPU that it runs on */
 	void *control;	 /* the VMCB or VMCS, and its host-physical address */
 	hpa_t control_pa;
-	bool launched;	  /* VT-x: VMRESUME, not VMLAUNCH */
-	bool nmi_pending; /* an NMI waits to be delivered */
+	bool launched;	   /* VT-x: VMRESUME, not VMLAUNCH */
+	bool nmi_pending;  /* an NMI waits to be delivered */
+	bool nmi_step;	   /* AMD-V: it waits for the end of an IRET, which is single-stepped */
+	bool nmi_step_own; /* and the guest's own RFLAGS.TF is set */
 	uint64_t exits[SOCLE_EXIT_COUNT];
 
 	/* Guests' only. */
