@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define SOCLE_ABI_VERSION 2u
+#define SOCLE_ABI_VERSION 3u
 
 #define SOCLE_VERSION_MAJOR 0
 #define SOCLE_VERSION_MINOR 1
@@ -51,6 +51,8 @@ enum socle_call {
 	SOCLE_CALL_VCPU_CREATE = 11, /* arg0: domain, arg1: vCPU, arg2: host-physical of its area */
 	SOCLE_CALL_VCPU_RUN = 12,    /* arg0: domain, arg1: vCPU; result: enum socle_exit_reason */
 	SOCLE_CALL_VCPU_KICK = 13,   /* arg0: domain, arg1: vCPU: ends its run, or the next one */
+	SOCLE_CALL_DIRTY_LOG = 14,   /* arg0: domain, arg1: guest-physical, arg2: bytes, arg3:
+					SOCLE_DIRTY_FLUSH; result: bytes; struct socle_dirty_bits */
 	SOCLE_CALL_COUNT
 };
 
@@ -90,7 +92,7 @@ enum socle_vendor { SOCLE_VENDOR_SVM = 1, SOCLE_VENDOR_VMX = 2 };
 #define SOCLE_FEATURE_APICV	(1ull << 1) /* virtual-interrupt delivery (APICv or AVIC) */
 #define SOCLE_FEATURE_NEXT_RIP	(1ull << 2) /* the next instruction pointer is given on exits */
 #define SOCLE_FEATURE_TIMER	(1ull << 3) /* VMX-preemption timer */
-#define SOCLE_FEATURE_DIRTY_LOG (1ull << 4) /* second-level accessed and dirty bits, or PML */
+#define SOCLE_FEATURE_DIRTY_LOG (1ull << 4) /* second-level accessed and dirty bits */
 #define SOCLE_FEATURE_ASID	(1ull << 5) /* ASIDs or VPIDs: no full TLB flush on a world switch */
 #define SOCLE_FEATURE_X2APIC	(1ull << 6) /* local APICs run in x2APIC mode */
 
@@ -183,6 +185,7 @@ enum socle_exit_reason {
 	SOCLE_EXIT_EOI,
 	SOCLE_EXIT_IPI,
 	SOCLE_EXIT_WAKE,
+	SOCLE_EXIT_TIMER, /* the VMX-preemption timer: a guest's own timer is due */
 	SOCLE_EXIT_COUNT
 };
 
@@ -215,6 +218,13 @@ struct socle_domain_info {
 	uint64_t reserved[2];
 };
 
+#define SOCLE_DIRTY_PAGES 384u /* that one SOCLE_CALL_DIRTY_LOG looks at */
+#define SOCLE_DIRTY_FLUSH 1ull /* writes after this call are found by the next one */
+
+struct socle_dirty_bits {
+	uint64_t word[SOCLE_DIRTY_PAGES / 64]; /* bit n % 64 of word n / 64: page n was written */
+};
+
 /* A segment register: attributes are type 3:0, S 4, DPL 6:5, P 7, AVL 8, L 9, D/B 10, G 11. */
 struct socle_segment {
 	uint16_t selector, attributes;
@@ -239,7 +249,9 @@ struct socle_system_state {
 /* Bits of socle_vcpu_area.load: what the VMM changed since the last run. */
 #define SOCLE_LOAD_RUN	  (1ull << 0) /* rip, rsp, rflags */
 #define SOCLE_LOAD_SYSTEM (1ull << 1) /* all of the system state */
-#define SOCLE_LOAD_APIC	  (1ull << 2) /* requests in the local APIC's image */
+#define SOCLE_LOAD_APIC                                                                            \
+	(1ull << 2)		      /* the local APIC's image but for its timer: see docs/abi.md \
+				       */
 #define SOCLE_LOAD_WINDOW (1ull << 3) /* exit as soon as the guest can take an interrupt */
 /*
  * XMM0 .. XMM15, their low 128 bits: those of the processor at the call. When a run has ended, the
@@ -260,6 +272,10 @@ struct socle_system_state {
 #define SOCLE_IO_IN	     (1ull << 24)
 #define SOCLE_IO_STRING	     (1ull << 25)
 #define SOCLE_IO_REP	     (1ull << 26)
+
+/* info[0] of SOCLE_EXIT_SHUTDOWN. */
+#define SOCLE_SHUTDOWN_TRIPLE_FAULT 0
+#define SOCLE_SHUTDOWN_TASK_GATE    1 /* an exception whose gate is a task gate */
 
 /* Where a vCPU is. */
 enum socle_where { SOCLE_WHERE_VMM = 0, SOCLE_WHERE_GUEST = 1, SOCLE_WHERE_IDLE = 2 };
@@ -286,6 +302,11 @@ struct socle_cpuid_entry {
  * Either may write it at any time; the hypervisor takes each value once and checks it.
  */
 struct socle_vcpu_area {
+	/*
+	 * The local APIC's registers: x2APIC register n is at apic[4 * n]. First, because they are
+	 * the processor's virtual-APIC page where it has one.
+	 */
+	uint32_t apic[256];
 	/* In the hypervisor's order; the guest's own registers while it runs. */
 	uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi;
 	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
@@ -302,15 +323,18 @@ struct socle_vcpu_area {
 	uint64_t reserved0[4];
 	uint64_t posted[4]; /* interrupts for this vCPU, set by atomic OR */
 	uint64_t reserved1[92];
-	uint32_t apic[256]; /* the local APIC's registers: x2APIC register n is at apic[4 * n] */
 	struct socle_system_state system;
 	uint8_t reserved2[2048 - sizeof(struct socle_system_state)];
 	struct socle_cpuid_entry cpuid[SOCLE_CPUID_ENTRIES];
 };
-#define SOCLE_VCPU_AREA_BYTES 8192
+#define SOCLE_VCPU_AREA_BYTES	  8192
+#define SOCLE_VCPU_REGISTER_BYTES 144 /* from rax to rflags */
 _Static_assert(sizeof(struct socle_vcpu_area) == SOCLE_VCPU_AREA_BYTES, "socle_vcpu_area");
-_Static_assert(__builtin_offsetof(struct socle_vcpu_area, posted) == 256, "socle_vcpu_area");
-_Static_assert(__builtin_offsetof(struct socle_vcpu_area, apic) == 1024, "socle_vcpu_area");
+_Static_assert(__builtin_offsetof(struct socle_vcpu_area, rax) == 1024, "socle_vcpu_area");
+_Static_assert(__builtin_offsetof(struct socle_vcpu_area, exit_reason) ==
+		       1024 + SOCLE_VCPU_REGISTER_BYTES,
+	       "socle_vcpu_area");
+_Static_assert(__builtin_offsetof(struct socle_vcpu_area, posted) == 1280, "socle_vcpu_area");
 _Static_assert(__builtin_offsetof(struct socle_vcpu_area, system) == 2048, "socle_vcpu_area");
 _Static_assert(__builtin_offsetof(struct socle_vcpu_area, cpuid) == 4096, "socle_vcpu_area");
 
@@ -364,6 +388,7 @@ SOCLE_ABI_REPLY(socle_log_chunk);
 SOCLE_ABI_REPLY(socle_stats_cpu);
 SOCLE_ABI_REPLY(socle_domain_created);
 SOCLE_ABI_REPLY(socle_domain_info);
+SOCLE_ABI_REPLY(socle_dirty_bits);
 _Static_assert(sizeof(struct socle_acpi_body) == 24, "socle_acpi_body");
 
 #endif

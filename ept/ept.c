@@ -12,10 +12,14 @@
 #define NPT_USER       (1ull << 2)
 #define NPT_PWT	       (1ull << 3)
 #define NPT_PCD	       (1ull << 4)
+#define NPT_ACCESSED   (1ull << 5)
+#define NPT_DIRTY      (1ull << 6)
 #define NPT_LARGE      (1ull << 7)
 #define NPT_NX	       (1ull << 63)
 #define EPT_TYPE_SHIFT 3
 #define EPT_LARGE      (1ull << 7)
+#define EPT_ACCESSED   (1ull << 8)
+#define EPT_DIRTY      (1ull << 9)
 
 const struct ept_format ept_format_ept = {
 	.present_mask = EPT_ALL,
@@ -30,6 +34,8 @@ const struct ept_format ept_format_ept = {
 		 [MEMORY_WP] = (uint64_t)MEMORY_WP << EPT_TYPE_SHIFT,
 		 [MEMORY_WB] = (uint64_t)MEMORY_WB << EPT_TYPE_SHIFT},
 	.large = EPT_LARGE,
+	.accessed = EPT_ACCESSED,
+	.dirty = EPT_DIRTY,
 };
 
 /*
@@ -51,6 +57,8 @@ const struct ept_format ept_format_npt = {
 		 [MEMORY_WP] = NPT_PWT,
 		 [MEMORY_WB] = 0},
 	.large = NPT_LARGE,
+	.accessed = NPT_ACCESSED,
+	.dirty = NPT_DIRTY,
 };
 
 void *page_arena_take(struct page_arena *arena, hpa_t *physical)
@@ -202,8 +210,12 @@ static enum ept_error set_range(struct ept *ept, uint64_t from, uint64_t to, uin
 enum ept_error ept_map(struct ept *ept, gpa_t from, hpa_t to, uint64_t bytes, uint32_t access,
 		       enum memory_type type)
 {
+	const struct ept_format *format = ept->format;
+
+	/* Without a dirty log the processor never has to set a bit. */
 	return set_range(ept, from.v, to.v, bytes,
-			 ept->format->access[access & EPT_ALL] | ept->format->type[type & 7]);
+			 format->access[access & EPT_ALL] | format->type[type & 7] |
+				 format->accessed | format->dirty);
 }
 
 /* Bytes from an address on that no table maps, up to the end of the highest absent entry; 0:
@@ -222,6 +234,28 @@ static uint64_t absent_bytes(const struct ept *ept, uint64_t at)
 		table = hpa(address_of(entry, 1));
 	}
 	return 0;
+}
+
+uint64_t ept_take_dirty(struct ept *ept, gpa_t from, uint64_t bytes, uint64_t *bits)
+{
+	uint64_t dirty = ept->format->dirty, *entry;
+	unsigned level;
+
+	for (uint64_t done = 0; done < bytes;) {
+		uint64_t at = from.v + done, absent = absent_bytes(ept, at);
+
+		if (absent != 0) {
+			done += absent;
+			continue;
+		}
+		/* A range of one page ends at the lowest level. */
+		if (descend(ept, at, at, PAGE_BYTES, &entry, &level) != EPT_OK)
+			return done;
+		if (__atomic_fetch_and(entry, ~dirty, __ATOMIC_ACQ_REL) & dirty)
+			bits[done / PAGE_BYTES / 64] |= 1ull << done / PAGE_BYTES % 64;
+		done += PAGE_BYTES;
+	}
+	return bytes;
 }
 
 bool ept_is_free(const struct ept *ept, gpa_t from, uint64_t bytes)
@@ -247,12 +281,10 @@ enum ept_error ept_unmap(struct ept *ept, gpa_t from, uint64_t bytes)
 		uint64_t absent = absent_bytes(ept, from.v);
 		uint64_t step = min_u64(bytes, absent != 0 ? absent : PAGE_BYTES);
 		enum ept_error error = EPT_OK;
+		struct ept_leaf leaf;
 
-		if (absent == 0) {
-			struct ept_leaf leaf;
-
-			/* as much of the leaf as is asked for */
-			ept_lookup(ept, from, &leaf);
+		/* as much of the leaf as is asked for */
+		if (absent == 0 && ept_lookup(ept, from, &leaf)) {
 			step = min_u64(bytes, leaf.bytes - from.v % leaf.bytes);
 			error = set_range(ept, from.v, from.v, step, 0);
 		}

@@ -25,7 +25,8 @@ struct ept_format {
 	uint64_t table;			 /* bits of an entry that points to a table */
 	uint64_t access_mask, access[8]; /* bits for enum ept_access */
 	uint64_t type_mask, type[8];	 /* bits for enum memory_type */
-	uint64_t large; /* the entry is a leaf although it is not at the lowest level */
+	uint64_t large;		  /* the entry is a leaf although it is not at the lowest level */
+	uint64_t accessed, dirty; /* set by the processor; set in new leaves already */
 };
 
 extern const struct ept_format ept_format_ept;
@@ -82,6 +83,18 @@ enum ept_error ept_unmap(struct ept *ept, gpa_t from, uint64_t bytes);
  * a table share one page of ones and one table.
  */
 enum ept_error ept_hole(struct ept *ept, gpa_t from, uint64_t bytes);
+
+/*
+ * Finds which pages of a range were written, by the processor's dirty bits, and clears these; a
+ * page counts as written when it is mapped. Leaves larger than 4 KiB are split. Processors may have
+ * cached that a page is dirty already: what is written before they forget it goes unnoticed.
+ *
+ * @bytes under the rules for ept_map()
+ * @bits  zeroed; bit n is set if page n of the range was written
+ *
+ * Gives for how many bytes it was done: less than asked for if the arena ran out.
+ */
+uint64_t ept_take_dirty(struct ept *ept, gpa_t from, uint64_t bytes, uint64_t *bits);
 
 /* True if nothing of the range is mapped. The same rules as for ept_map(). */
 bool ept_is_free(const struct ept *ept, gpa_t from, uint64_t bytes);

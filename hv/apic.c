@@ -59,8 +59,9 @@ static void put(struct vcpu *vcpu, unsigned n, uint32_t value)
 }
 
 /* The highest vector of a 256-bit register; -1: none is set. */
-static int highest(const struct vcpu *vcpu, unsigned first)
+static inline int highest(const struct vcpu *vcpu, unsigned first)
 {
+#pragma GCC unroll 8
 	for (int i = 7; i >= 0; i--) {
 		uint32_t bits = get(vcpu, first + (unsigned)i);
 
@@ -140,16 +141,6 @@ static uint32_t timer_count(const struct vcpu *vcpu)
 /* Interrupts
  * ----------------------------------------------------------------------------------------- */
 
-/* True if there may be an interrupt to deliver: what most entries have to look at. */
-static bool is_worth_a_look(const struct vcpu *vcpu)
-{
-	const volatile uint64_t *posted = vcpu->area->posted;
-	uint64_t deadline = vcpu->area->timer_deadline;
-
-	return vcpu->requests || (posted[0] | posted[1] | posted[2] | posted[3]) != 0 ||
-	       (deadline != 0 && rdtsc() >= deadline);
-}
-
 static void take_posted(struct vcpu *vcpu)
 {
 	for (unsigned i = 0; i < 4; i++) {
@@ -169,8 +160,6 @@ static int deliverable(struct vcpu *vcpu)
 {
 	int vector;
 
-	if (!is_worth_a_look(vcpu))
-		return -1;
 	check_timer(vcpu);
 	take_posted(vcpu);
 	vector = highest(vcpu, APIC_IRR);
@@ -183,18 +172,41 @@ static int deliverable(struct vcpu *vcpu)
 	if ((uint32_t)vector >> 4 > (get(vcpu, APIC_TPR) & 0xff) >> 4)
 		return vector;
 	vcpu->waiting = (uint8_t)vector;
+	vcpu->priority_open = true;
 	return -1;
 }
 
 bool apic_has_interrupt(struct vcpu *vcpu)
 {
-	return deliverable(vcpu) >= 0;
+	if (vcpu->virtual_interrupts)
+		vcpu->requests = true; /* the processor may have put some there */
+	return apic_is_worth_a_look(vcpu) && deliverable(vcpu) >= 0;
 }
 
-void apic_deliver(struct vcpu *vcpu)
+/* The processor compares the priorities, when it enters and when the guest changes them. */
+static void tell_processor(struct vcpu *vcpu)
 {
-	int vector = deliverable(vcpu);
+	int requested, in_service;
 
+	check_timer(vcpu);
+	take_posted(vcpu);
+	vcpu->requests = false;
+	requested = get(vcpu, APIC_SVR) & SVR_ENABLED ? highest(vcpu, APIC_IRR) : 0;
+	in_service = highest(vcpu, APIC_ISR);
+	vcpu->apic_status = (uint16_t)((in_service < 0 ? 0 : in_service) << 8 |
+				       (requested < FIRST_VECTOR ? 0 : requested));
+	vcpu->apic_stale = true;
+}
+
+void apic_deliver_now(struct vcpu *vcpu)
+{
+	int vector;
+
+	if (vcpu->virtual_interrupts) {
+		tell_processor(vcpu);
+		return;
+	}
+	vector = deliverable(vcpu);
 	if (vector < 0 || !arch->guest_interrupt(vcpu, (uint8_t)vector))
 		return;
 	clear_bit(vcpu, APIC_IRR, (unsigned)vector);
@@ -279,18 +291,28 @@ static bool in_deadline_mode(const struct vcpu *vcpu)
 	return TIMER_MODE(get(vcpu, APIC_LVT_TIMER)) == TIMER_TSC_DEADLINE;
 }
 
+static __attribute__((noinline)) enum apic_result read_deadline(const struct vcpu *vcpu,
+								uint64_t *value)
+{
+	uint64_t deadline = vcpu->area->timer_deadline;
+
+	*value = in_deadline_mode(vcpu) && deadline != 0 ? deadline + vcpu->tsc_offset : 0;
+	return APIC_DONE;
+}
+
+static __attribute__((noinline)) enum apic_result write_deadline(struct vcpu *vcpu, uint64_t value)
+{
+	if (in_deadline_mode(vcpu))
+		vcpu->area->timer_deadline = value != 0 ? value - vcpu->tsc_offset : 0;
+	return APIC_DONE;
+}
+
 enum apic_result apic_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
 	uint32_t n = msr - MSR_X2APIC_FIRST;
 
-	if (msr == MSR_TSC_DEADLINE) {
-		*value = in_deadline_mode(vcpu) && vcpu->area->timer_deadline != 0
-				 ? vcpu->area->timer_deadline + vcpu->tsc_offset
-				 : 0;
-		return APIC_DONE;
-	}
-	if (msr < MSR_X2APIC_FIRST || msr > MSR_X2APIC_LAST)
-		return APIC_OTHER;
+	if (n > MSR_X2APIC_LAST - MSR_X2APIC_FIRST)
+		return msr == MSR_TSC_DEADLINE ? read_deadline(vcpu, value) : APIC_OTHER;
 	if (!in_x2apic_mode(vcpu))
 		return APIC_FAULT;
 	switch (n) {
@@ -348,6 +370,7 @@ static enum apic_result write_register(struct vcpu *vcpu, uint32_t n, uint32_t v
 		if (value > 0xff)
 			return APIC_FAULT;
 		put(vcpu, n, value);
+		vcpu->priority_open = true;
 		return APIC_DONE;
 	case APIC_EOI_REG:
 		return value == 0 ? write_eoi(vcpu, detail) : APIC_FAULT;
@@ -355,6 +378,7 @@ static enum apic_result write_register(struct vcpu *vcpu, uint32_t n, uint32_t v
 		if (value & ~SVR_WRITABLE)
 			return APIC_FAULT;
 		put(vcpu, n, value);
+		vcpu->requests = true;
 		for (n = APIC_LVT_TIMER; n <= APIC_LVT_ERROR && !(value & SVR_ENABLED); n++)
 			put(vcpu, n, get(vcpu, n) | LVT_MASKED);
 		return APIC_DONE;
@@ -370,7 +394,10 @@ static enum apic_result write_register(struct vcpu *vcpu, uint32_t n, uint32_t v
 			vcpu->area->timer_deadline = 0;
 		put(vcpu, n, masked(vcpu, value));
 		return APIC_DONE;
-	case APIC_LVT_TIMER + 1 ... APIC_LVT_ERROR:
+	case APIC_LVT_LINT0: /* the PIC behind it is the VMM's */
+		return APIC_OTHER;
+	case APIC_LVT_TIMER + 1 ... APIC_LVT_LINT0 - 1:
+	case APIC_LVT_LINT0 + 1 ... APIC_LVT_ERROR:
 		if (value & ~LVT_WRITABLE)
 			return APIC_FAULT;
 		put(vcpu, n, masked(vcpu, value));
@@ -399,18 +426,13 @@ enum apic_result apic_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value,
 {
 	uint32_t n = msr - MSR_X2APIC_FIRST;
 
-	if (msr == MSR_TSC_DEADLINE) {
-		if (in_deadline_mode(vcpu))
-			vcpu->area->timer_deadline = value != 0 ? value - vcpu->tsc_offset : 0;
-		return APIC_DONE;
-	}
-	if (msr < MSR_X2APIC_FIRST || msr > MSR_X2APIC_LAST)
-		return APIC_OTHER;
+	if (n > MSR_X2APIC_LAST - MSR_X2APIC_FIRST)
+		return msr == MSR_TSC_DEADLINE ? write_deadline(vcpu, value) : APIC_OTHER;
 	if (!in_x2apic_mode(vcpu))
 		return APIC_FAULT;
 	if (n == APIC_ICR)
 		return write_icr(vcpu, value, detail);
-	if (n == APIC_LVT_LINT0)
-		return APIC_OTHER; /* the PIC behind it is the VMM's */
-	return value >> 32 != 0 ? APIC_FAULT : write_register(vcpu, n, (uint32_t)value, detail);
+	if (value >> 32 != 0 && n != APIC_LVT_LINT0)
+		return APIC_FAULT;
+	return write_register(vcpu, n, (uint32_t)value, detail);
 }

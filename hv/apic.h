@@ -10,6 +10,7 @@
 #ifndef HV_APIC_H
 #define HV_APIC_H
 
+#include "arch/x86/asm.h"
 #include "arch/x86/vcpu.h"
 
 enum apic_result {
@@ -27,9 +28,27 @@ enum apic_result apic_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value,
 
 /*
  * Before an entry: takes what has been posted and what the timer made, and has the highest
- * interrupt that the priorities allow raised, now or as soon as the guest can take it.
+ * interrupt that the priorities allow raised, now or as soon as the guest can take it. Where the
+ * processor delivers interrupts itself, it is left to do that.
  */
-void apic_deliver(struct vcpu *vcpu);
+void apic_deliver_now(struct vcpu *vcpu);
+
+/* True if there may be an interrupt to deliver: what most entries have to look at. */
+static inline bool apic_is_worth_a_look(const struct vcpu *vcpu)
+{
+	const volatile uint64_t *posted = vcpu->area->posted;
+	uint64_t deadline = vcpu->area->timer_deadline;
+
+	return vcpu->requests || (posted[0] | posted[1] | posted[2] | posted[3]) != 0 ||
+	       (deadline != 0 && rdtsc() >= deadline);
+}
+
+/* The same, where there is usually nothing. */
+static inline void apic_deliver(struct vcpu *vcpu)
+{
+	if (__builtin_expect(apic_is_worth_a_look(vcpu), false))
+		apic_deliver_now(vcpu);
+}
 
 /* True if a halted vCPU has an interrupt to wake up for. */
 bool apic_has_interrupt(struct vcpu *vcpu);

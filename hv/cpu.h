@@ -3,6 +3,7 @@
 #ifndef HV_CPU_H
 #define HV_CPU_H
 
+#include "arch/x86/asm.h"
 #include "arch/x86/vcpu.h"
 #include "hv/layout.h"
 
@@ -21,9 +22,10 @@ struct cpu {
 	uint32_t nmis_arrived; /* VT-x: while the hypervisor ran, and not answered yet */
 	uint64_t all_xcr0;     /* all components that this CPU has; guests' state is kept for all */
 	uint64_t service_dr[4]; /* the service VM's, while a guest that uses its own runs */
-	bool has_pkru;		/* CR4.PKE is set: protection keys for user pages */
+	bool has_pkru;		/* protection keys for user pages, CR4.PKE is set */
 	uint32_t service_pkru;
-	uint64_t service_xcr0; /* the service VM's, while a guest runs */
+	uint64_t service_xcr0; /* the service VM's, while a guest runs, if it lacks one; else 0 */
+	uint64_t fpu_xcr0;     /* with which guests' state is saved and restored */
 	uint64_t flushed;      /* generation of translations that this CPU has thrown away */
 	void *root_page;       /* for arch_ops.cpu_enable() */
 
@@ -46,10 +48,7 @@ _Static_assert(sizeof(struct cpu) <= HV_CPU_AREA_BYTES - HV_CPU_STACK_END, "stru
 /* The CPU that this runs on. */
 static inline struct cpu *cpu_current(void)
 {
-	uint64_t rsp;
-
-	__asm__("mov %%rsp, %0" : "=r"(rsp));
-	return (struct cpu *)((rsp & ~(uint64_t)(HV_CPU_AREA_BYTES - 1)) + HV_CPU_STACK_END);
+	return (struct cpu *)(align_down(read_rsp(), HV_CPU_AREA_BYTES) + HV_CPU_STACK_END);
 }
 
 #endif

@@ -18,7 +18,7 @@
 #define GUEST_ADDRESS_END (1ull << 48)
 
 static struct spinlock domains_lock;
-static struct domain *domains[SOCLE_MAX_DOMAINS];
+struct domain *domains[SOCLE_MAX_DOMAINS];
 
 /* Frames ------------------------------------------------------------------------------------------
  */
@@ -221,19 +221,6 @@ static int64_t info_locked(struct vcpu_registers *regs)
 /* Calls with the domain's key
  * ---------------------------------------------------------------------------- */
 
-struct domain *domain_find(uint64_t number, uint64_t key_low, uint64_t key_high)
-{
-	struct domain *domain;
-
-	if (number >= SOCLE_MAX_DOMAINS)
-		return NULL;
-	domain = __atomic_load_n(&domains[number], __ATOMIC_ACQUIRE);
-	if (domain == NULL ||
-	    ((domain->key.word[0] ^ key_low) | (domain->key.word[1] ^ key_high)) != 0)
-		return NULL;
-	return domain;
-}
-
 const uint64_t *domain_exits(uint64_t number, uint64_t index)
 {
 	const struct domain *domain;
@@ -243,7 +230,7 @@ const uint64_t *domain_exits(uint64_t number, uint64_t index)
 		return NULL;
 	domain = __atomic_load_n(&domains[number], __ATOMIC_ACQUIRE);
 	/* One that is dying may have given back the frame that the vCPU was in. */
-	if (domain == NULL || __atomic_load_n(&domain->state, __ATOMIC_ACQUIRE) != DOMAIN_ALIVE)
+	if (domain == NULL || !domain_is_alive(domain))
 		return NULL;
 	vcpu = __atomic_load_n(&domain->vcpu[index], __ATOMIC_ACQUIRE);
 	return vcpu != NULL ? vcpu->exits : NULL;
@@ -305,6 +292,31 @@ static int64_t unmap_locked(struct vcpu_registers *regs)
 	error = ept_unmap(&domain->memory, gpa(regs->r10), bytes);
 	shootdown();
 	return error == EPT_OK ? (int64_t)bytes : from_ept_error(error);
+}
+
+static int64_t dirty_log_locked(struct vcpu_registers *regs)
+{
+	struct domain *domain = alive(regs);
+	struct socle_dirty_bits dirty = {{0}};
+	uint64_t bytes = min_u64(regs->r8, SOCLE_DIRTY_PAGES * PAGE_BYTES), done;
+
+	if (domain == NULL)
+		return SOCLE_ERROR_DOMAIN;
+	if ((regs->r10 | bytes) % PAGE_BYTES != 0 || regs->r10 >= GUEST_ADDRESS_END ||
+	    bytes > GUEST_ADDRESS_END - regs->r10 || regs->r9 > SOCLE_DIRTY_FLUSH)
+		return SOCLE_ERROR_ARGUMENT;
+	done = ept_take_dirty(&domain->memory, gpa(regs->r10), bytes, dirty.word);
+	if (regs->r9 & SOCLE_DIRTY_FLUSH)
+		shootdown();
+	if (done == 0 && bytes != 0)
+		return SOCLE_ERROR_MEMORY;
+	regs->rdi = dirty.word[0];
+	regs->rsi = dirty.word[1];
+	regs->rdx = dirty.word[2];
+	regs->r10 = dirty.word[3];
+	regs->r8 = dirty.word[4];
+	regs->r9 = dirty.word[5];
+	return (int64_t)done;
 }
 
 /* Takes pages that follow each other; NULL: the domain's frame does not have as many left. */
@@ -386,4 +398,5 @@ LOCKED(destroy)
 LOCKED(info)
 LOCKED(map)
 LOCKED(unmap)
+LOCKED(dirty_log)
 LOCKED(vcpu_create)

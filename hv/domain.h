@@ -40,13 +40,32 @@ int64_t domain_destroy(struct vcpu_registers *regs);
 int64_t domain_info(struct vcpu_registers *regs);
 int64_t domain_map(struct vcpu_registers *regs);
 int64_t domain_unmap(struct vcpu_registers *regs);
+int64_t domain_dirty_log(struct vcpu_registers *regs);
 int64_t domain_vcpu_create(struct vcpu_registers *regs);
 
 /*
  * The domain of a number, if the key is its own; else NULL. Without the lock the pointer is good
  * until this CPU's next exit, or as long as it counts in users.
  */
-struct domain *domain_find(uint64_t number, uint64_t key_low, uint64_t key_high);
+extern struct domain *domains[SOCLE_MAX_DOMAINS];
+
+static inline struct domain *domain_find(uint64_t number, uint64_t key_low, uint64_t key_high)
+{
+	struct domain *domain;
+
+	if (number >= SOCLE_MAX_DOMAINS)
+		return NULL;
+	domain = __atomic_load_n(&domains[number], __ATOMIC_ACQUIRE);
+	if (domain == NULL ||
+	    ((domain->key.word[0] ^ key_low) | (domain->key.word[1] ^ key_high)) != 0)
+		return NULL;
+	return domain;
+}
+
+static inline bool domain_is_alive(const struct domain *domain)
+{
+	return __atomic_load_n(&domain->state, __ATOMIC_ACQUIRE) == DOMAIN_ALIVE;
+}
 
 /*
  * The exits by reason of a vCPU of a domain that is alive, else NULL. For the root key's calls;

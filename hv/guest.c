@@ -26,9 +26,43 @@ static inline void bound(struct vcpu *vcpu)
 		timer_bound(deadline);
 }
 
+/* Takes what the VMM changed that has to be there before the state is switched. */
+static __attribute__((noinline)) void begin_load(struct vcpu *vcpu, uint64_t load)
+{
+	vcpu->area->load = 0;
+	vcpu->area->event = 0;
+	if (load & SOCLE_LOAD_APIC)
+		vcpu->requests = true;
+	if (load & SOCLE_LOAD_VECTORS)
+		guest_fpu_take_vectors(vcpu);
+}
+
+/* The rest of it, with the guest's state on this CPU. False: there can be no such state or event.
+ */
+static __attribute__((noinline)) bool end_load(struct vcpu *vcpu, uint64_t load, uint64_t event)
+{
+	if ((load & SOCLE_LOAD_SYSTEM) && !guest_fpu_set_xcr0(vcpu, vcpu->area->system.xcr0))
+		return false;
+	if ((event & SOCLE_EVENT_VALID) && !arch->guest_event(vcpu, event))
+		return false;
+	if (load & SOCLE_LOAD_WINDOW) {
+		vcpu->window_wanted = true;
+		arch->guest_interrupt(vcpu, 0);
+	}
+	return true;
+}
+
+/* Out again before it began. */
+static __attribute__((noinline)) int64_t turn_back(struct vcpu *vcpu, int64_t result)
+{
+	__atomic_fetch_sub(&vcpu->domain->users, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
+	return result;
+}
+
 int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 {
-	struct cpu *cpu = service->cpu;
+	struct socle_vcpu_area *area;
 	struct vcpu *vcpu;
 	uint64_t load, event;
 
@@ -41,52 +75,45 @@ int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 		return SOCLE_ERROR_BUSY;
 	/* Entering. Counted first, looked at second: destruction does it the other way round. */
 	__atomic_fetch_add(&domain->users, 1, __ATOMIC_SEQ_CST);
-	vcpu->cpu = cpu;
+	vcpu->cpu = service->cpu;
 	if (__atomic_load_n(&domain->state, __ATOMIC_SEQ_CST) != DOMAIN_ALIVE ||
-	    __atomic_exchange_n(&vcpu->kicked, 0, __ATOMIC_ACQ_REL) != 0) {
-		__atomic_fetch_sub(&domain->users, 1, __ATOMIC_RELEASE);
-		__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
-		return SOCLE_EXIT_INTERRUPT;
-	}
-	load = vcpu->area->load;
-	event = vcpu->area->event;
-	vcpu->area->load = 0;
-	vcpu->area->event = 0;
-	vcpu->area->where = SOCLE_WHERE_GUEST;
-	if (load & SOCLE_LOAD_APIC)
-		vcpu->requests = true;
-	if (load & SOCLE_LOAD_VECTORS)
-		guest_fpu_take_vectors(vcpu);
+	    __atomic_exchange_n(&vcpu->kicked, 0, __ATOMIC_ACQ_REL) != 0)
+		return turn_back(vcpu, SOCLE_EXIT_INTERRUPT);
+	area = vcpu->area;
+	load = area->load;
+	event = area->event;
+	area->where = SOCLE_WHERE_GUEST;
+	vcpu->window_wanted = false;
+	if ((load | event) != 0)
+		begin_load(vcpu, load);
 	arch->guest_load(vcpu, load);
-	if (((load & SOCLE_LOAD_SYSTEM) && !guest_fpu_set_xcr0(vcpu, vcpu->area->system.xcr0)) ||
-	    ((event & SOCLE_EVENT_VALID) && !arch->guest_event(vcpu, event))) {
+	if (__builtin_expect(((load & ~SOCLE_LOAD_RUN) | event) != 0, false) &&
+	    !end_load(vcpu, load, event)) {
 		arch->guest_leave(vcpu);
-		vcpu->area->where = SOCLE_WHERE_VMM;
-		__atomic_fetch_sub(&domain->users, 1, __ATOMIC_RELEASE);
-		__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
-		return SOCLE_ERROR_ARGUMENT;
+		area->where = SOCLE_WHERE_VMM;
+		return turn_back(vcpu, SOCLE_ERROR_ARGUMENT);
 	}
-	vcpu->window_wanted = (load & SOCLE_LOAD_WINDOW) != 0;
-	if (__builtin_expect(vcpu->window_wanted, false))
-		arch->guest_interrupt(vcpu, 0);
 	apic_deliver(vcpu);
 	bound(vcpu);
-	cpu->current = vcpu; /* inside */
-	return SOCLE_OK;     /* guest_leave() puts the true result in its place */
+	vcpu->cpu->current = vcpu; /* inside */
+	return SOCLE_OK;	   /* guest_leave() puts the true result in its place */
 }
 
 /* Leaving, then out. Ends a run: the VMM's thread goes on behind its hypercall, with the reason as
  * its result. */
-static void leave(struct vcpu *vcpu, enum socle_exit_reason reason)
+static inline void leave(struct vcpu *vcpu, enum socle_exit_reason reason)
 {
-	struct domain *domain = vcpu->domain;
-	struct cpu *cpu = vcpu->cpu;
+	struct socle_vcpu_area *area = vcpu->area;
+	struct domain *domain;
+	struct cpu *cpu;
 
-	vcpu->area->exit_reason = reason;
-	vcpu->area->where = SOCLE_WHERE_VMM;
+	area->exit_reason = reason;
+	area->where = SOCLE_WHERE_VMM;
 	arch->guest_leave(vcpu);
+	domain = vcpu->domain;
+	cpu = vcpu->cpu;
 	cpu->current = &cpu->service;
-	cpu->service.regs->rax = reason;
+	cpu->service_regs.rax = reason;
 	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
 	__atomic_fetch_sub(&domain->users, 1, __ATOMIC_RELEASE);
 }
@@ -108,11 +135,6 @@ int64_t guest_kick(struct domain *domain, uint64_t number)
 
 /* Exits -------------------------------------------------------------------------------------------
  */
-
-static void handle_cpuid(struct vcpu *vcpu)
-{
-	guest_cpuid_table(vcpu);
-}
 
 /*
  * The VMM does the access: port, bytes and direction are in info[0]. For a string instruction it
@@ -239,6 +261,19 @@ static void handle_window(struct vcpu *vcpu)
 		apic_deliver(vcpu);
 }
 
+/* A guest's timer is due. */
+static void handle_timer(struct vcpu *vcpu)
+{
+	apic_deliver(vcpu);
+}
+
+/* The processor has acknowledged a level-triggered interrupt from the local APIC's image. */
+static void handle_eoi(struct vcpu *vcpu)
+{
+	vcpu->area->info[0] = vcpu->exit.information;
+	leave(vcpu, SOCLE_EXIT_EOI);
+}
+
 static void handle_nothing(struct vcpu *vcpu)
 {
 	(void)vcpu;
@@ -259,6 +294,7 @@ static void handle_xsetbv(struct vcpu *vcpu)
 
 static void handle_shutdown(struct vcpu *vcpu)
 {
+	vcpu->area->info[0] = vcpu->exit.information;
 	arch->guest_save_system(vcpu);
 	leave(vcpu, SOCLE_EXIT_SHUTDOWN);
 }
@@ -272,7 +308,7 @@ static void handle_entry_failure(struct vcpu *vcpu)
 }
 
 const vcpu_handler guest_handlers[SOCLE_EXIT_COUNT] = {
-	[SOCLE_EXIT_CPUID] = handle_cpuid,
+	[SOCLE_EXIT_CPUID] = guest_cpuid_table,
 	[SOCLE_EXIT_HYPERCALL] = handle_refused,
 	[SOCLE_EXIT_XSETBV] = handle_xsetbv,
 	[SOCLE_EXIT_MSR_READ] = handle_msr_read,
@@ -293,7 +329,8 @@ const vcpu_handler guest_handlers[SOCLE_EXIT_COUNT] = {
 	[SOCLE_EXIT_ENTRY_FAILURE] = handle_entry_failure,
 	[SOCLE_EXIT_OTHER] = handle_entry_failure,
 	[SOCLE_EXIT_INTERRUPT_WINDOW] = handle_window,
-	[SOCLE_EXIT_EOI] = handle_nothing,
+	[SOCLE_EXIT_EOI] = handle_eoi,
 	[SOCLE_EXIT_IPI] = handle_nothing,
 	[SOCLE_EXIT_WAKE] = handle_nothing,
+	[SOCLE_EXIT_TIMER] = handle_timer,
 };

@@ -147,20 +147,16 @@ static const call_handler root_calls[] = {
 };
 
 /*
- * Calls with a domain's key. A domain that is being destroyed has already given back frames that
- * its vCPUs were in. One whose destruction begins later waits for this CPU's next exit:
- * shootdown.h.
+ * Calls with a domain's key, but the one that runs a vCPU. A domain that is being destroyed has
+ * already given back frames that its vCPUs were in. One whose destruction begins later waits for
+ * this CPU's next exit: shootdown.h.
  */
-static int64_t domain_call(struct vcpu *vcpu, struct domain *domain, uint64_t number)
+static int64_t domain_call(struct vcpu_registers *regs, struct domain *domain, uint64_t number)
 {
-	struct vcpu_registers *regs = vcpu->regs;
-
-	if (__atomic_load_n(&domain->state, __ATOMIC_ACQUIRE) != DOMAIN_ALIVE)
+	if (!domain_is_alive(domain))
 		return number >= SOCLE_CALL_MAP && number < SOCLE_CALL_COUNT ? SOCLE_ERROR_DOMAIN
 									     : SOCLE_ERROR_KEY;
 	switch (number) {
-	case SOCLE_CALL_VCPU_RUN:
-		return guest_run(vcpu, domain, regs->r10);
 	case SOCLE_CALL_VCPU_KICK:
 		return guest_kick(domain, regs->r10);
 	case SOCLE_CALL_MAP:
@@ -169,6 +165,9 @@ static int64_t domain_call(struct vcpu *vcpu, struct domain *domain, uint64_t nu
 		return domain_unmap(regs);
 	case SOCLE_CALL_VCPU_CREATE:
 		return domain_vcpu_create(regs);
+	case SOCLE_CALL_DIRTY_LOG:
+		return general.features & SOCLE_FEATURE_DIRTY_LOG ? domain_dirty_log(regs)
+								  : SOCLE_ERROR_CALL;
 	default:
 		return SOCLE_ERROR_KEY;
 	}
@@ -195,7 +194,7 @@ static bool key_matches(uint64_t low, uint64_t high)
 	return ((low ^ root_key.word[0]) | (high ^ root_key.word[1])) == 0;
 }
 
-/* Everything but a call with the root key that exists. */
+/* Everything but a run, and a call with the root key that exists. */
 static __attribute__((noinline)) void other_hypercall(struct vcpu *vcpu)
 {
 	struct vcpu_registers *regs = vcpu->regs;
@@ -213,7 +212,7 @@ static __attribute__((noinline)) void other_hypercall(struct vcpu *vcpu)
 	}
 	domain = domain_find(regs->rdx, regs->rdi, regs->rsi);
 	if (domain != NULL)
-		regs->rax = (uint64_t)domain_call(vcpu, domain, number);
+		regs->rax = (uint64_t)domain_call(regs, domain, number);
 	else
 		deny(vcpu);
 }
@@ -222,7 +221,16 @@ void hypercall(struct vcpu *vcpu)
 {
 	struct vcpu_registers *regs = vcpu->regs;
 	uint64_t number = regs->rax;
+	struct domain *domain;
 
+	/* What VMMs do all the time comes first. */
+	if (number == SOCLE_CALL_VCPU_RUN && vcpu->exit.cpl == 3) {
+		domain = domain_find(regs->rdx, regs->rdi, regs->rsi);
+		if (domain != NULL && domain_is_alive(domain)) {
+			regs->rax = (uint64_t)guest_run(vcpu, domain, regs->r10);
+			return;
+		}
+	}
 	if (vcpu->exit.cpl == 3 && key_matches(regs->rdi, regs->rsi) &&
 	    number < ARRAY_COUNT(root_calls))
 		regs->rax = (uint64_t)root_calls[number](regs);

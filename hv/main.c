@@ -88,9 +88,9 @@ static void enable(struct boot_info *boot, struct cpu *cpu)
 	if (read_cr4() & CR4_OSXSAVE) {
 		struct cpuid_result r = cpuid(0xd, 0);
 
-		cpu->all_xcr0 = ((uint64_t)r.edx << 32 | r.eax) & ~XCR0_PKRU;
+		cpu->all_xcr0 = (uint64_t)r.edx << 32 | r.eax;
 	}
-	if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ecx & CPUID_7_ECX_PKU)) {
+	if ((cpu->all_xcr0 & XCR0_PKRU) && (cpuid(7, 0).ecx & CPUID_7_ECX_PKU)) {
 		write_cr4(read_cr4() | CR4_PKE);
 		cpu->has_pkru = true;
 	}

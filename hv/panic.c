@@ -67,7 +67,7 @@ _Noreturn void machine_reset(void)
 		outb((int)(boot_info->acpi_reset >> 16), (uint8_t)boot_info->acpi_reset);
 	outb(PORT_RESET, RESET_FULL);
 	outb(PORT_KEYBOARD, KEYBOARD_RESET);
-	__asm__ volatile("lidt %0; int3" : : "m"((struct descriptor_table){0, 0}));
+	triple_fault();
 	cpu_stop();
 }
 

@@ -177,6 +177,7 @@ const vcpu_handler service_handlers[SOCLE_EXIT_COUNT] = {
 	[SOCLE_EXIT_EOI] = handle_unexpected,
 	[SOCLE_EXIT_IPI] = handle_unexpected,
 	[SOCLE_EXIT_WAKE] = handle_unexpected,
+	[SOCLE_EXIT_TIMER] = handle_unexpected,
 };
 
 _Noreturn void service_run(struct cpu *cpu)

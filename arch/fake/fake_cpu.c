@@ -2,13 +2,10 @@
 #include "fake_cpu.h"
 
 #include <check.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "hv/console.h"
-#include "hv/panic.h"
 
 #define MSRS_MAX   128
 #define LEAVES_MAX 64
@@ -25,47 +22,32 @@ static struct {
 } leaves[LEAVES_MAX];
 static unsigned leaf_count;
 
-static uint64_t tsc, xcr0;
+static uint64_t tsc, tsc_step, xcr0;
+static void (*on_pause)(void);
+static uint64_t cr3, cr4 = CR4_PAE | CR4_OSXSAVE, debug_registers[4], stack;
+static unsigned cr3_writes;
+
+static uint8_t ports[0x10000];
+static uint32_t outs[4096];
+static unsigned out_count;
 static unsigned xsetbv_count, wbinvd_count;
 
 static char console[8192];
 static size_t console_length;
 
-const struct arch_ops *arch;
-
-static unsigned faults;
-static uint8_t fault_vector;
-static uint32_t fault_code;
-static uint64_t registers[VCPU_CS_BASE + 1];
-static uint64_t vendor_msr;
-static unsigned guests_inside;
-static uint64_t guest_load_bits, guest_last_event;
-static bool guest_init_result = true, guest_window_shut;
-static unsigned guest_interrupts;
-static uint8_t guest_last_interrupt;
-
-static jmp_buf panic_return;
-static bool panic_expected;
-static char panic_message[256];
-
 void fake_cpu_reset(void)
 {
 	msr_count = msr_writes = leaf_count = 0;
 	xsetbv_count = wbinvd_count = 0;
-	tsc = xcr0 = 0;
+	tsc = tsc_step = xcr0 = 0;
+	on_pause = NULL;
+	cr3 = stack = 0;
+	cr4 = CR4_PAE | CR4_OSXSAVE;
+	memset(debug_registers, 0, sizeof(debug_registers));
+	cr3_writes = out_count = 0;
+	memset(ports, 0xff, sizeof(ports));
 	console_length = 0;
 	console[0] = '\0';
-	faults = 0;
-	fault_vector = 0;
-	fault_code = 0;
-	memset(registers, 0, sizeof(registers));
-	vendor_msr = 0;
-	guests_inside = 0;
-	guest_load_bits = guest_last_event = 0;
-	guest_init_result = true;
-	guest_window_shut = false;
-	guest_interrupts = 0;
-	panic_message[0] = '\0';
 }
 
 static unsigned find_msr(uint32_t msr)
@@ -142,9 +124,123 @@ void fake_tsc(uint64_t now)
 	tsc = now;
 }
 
+void fake_tsc_step(uint64_t ticks)
+{
+	tsc_step = ticks;
+}
+
 uint64_t rdtsc(void)
 {
+	tsc += tsc_step;
 	return tsc;
+}
+
+void fake_on_pause(void (*function)(void))
+{
+	on_pause = function;
+}
+
+void cpu_pause(void)
+{
+	tsc += tsc_step;
+	if (on_pause != NULL)
+		on_pause();
+}
+
+struct cpu *fake_cpu_new(uint32_t index, uint32_t apic_id)
+{
+	uint8_t *area = aligned_alloc(HV_CPU_AREA_BYTES, HV_CPU_AREA_BYTES);
+	struct cpu *cpu;
+
+	ck_assert_ptr_nonnull(area);
+	memset(area, 0, HV_CPU_AREA_BYTES);
+	cpu = (struct cpu *)(area + HV_CPU_STACK_END);
+	cpu->index = index;
+	cpu->apic_id = apic_id;
+	return cpu;
+}
+
+void fake_cpu_is(struct cpu *cpu)
+{
+	stack = (uint64_t)cpu - 64;
+}
+
+uint64_t read_rsp(void)
+{
+	ck_assert_msg(stack != 0, "no CPU runs this");
+	return stack;
+}
+
+uint64_t read_cr2(void)
+{
+	return 0xc2c2c2c2;
+}
+
+uint64_t read_cr3(void)
+{
+	return cr3;
+}
+
+void write_cr3(uint64_t v)
+{
+	cr3 = v;
+	cr3_writes++;
+}
+
+unsigned fake_flushes(void)
+{
+	return cr3_writes;
+}
+
+uint64_t read_cr4(void)
+{
+	return cr4;
+}
+
+void write_cr4(uint64_t v)
+{
+	cr4 = v;
+}
+
+#define DEBUG_REGISTER(n)                                                                          \
+	uint64_t read_dr##n(void)                                                                  \
+	{                                                                                          \
+		return debug_registers[n];                                                         \
+	}                                                                                          \
+	void write_dr##n(uint64_t v)                                                               \
+	{                                                                                          \
+		debug_registers[n] = v;                                                            \
+	}
+DEBUG_REGISTER(0)
+DEBUG_REGISTER(1)
+DEBUG_REGISTER(2)
+DEBUG_REGISTER(3)
+
+void fake_port(uint16_t port, uint8_t value)
+{
+	ports[port] = value;
+}
+
+uint8_t inb(int port)
+{
+	return ports[(uint16_t)port];
+}
+
+void outb(int port, uint8_t v)
+{
+	ck_assert_uint_lt(out_count, ARRAY_COUNT(outs));
+	outs[out_count++] = (uint32_t)port << 8 | v;
+}
+
+unsigned fake_outs(void)
+{
+	return out_count;
+}
+
+uint32_t fake_out(unsigned index)
+{
+	ck_assert_uint_lt(index, out_count);
+	return outs[index];
 }
 
 void xsetbv(uint32_t index, uint64_t v)
@@ -158,11 +254,6 @@ uint64_t xgetbv(uint32_t index)
 {
 	ck_assert_uint_eq(index, 0);
 	return xcr0;
-}
-
-uint64_t read_cr4(void)
-{
-	return CR4_PAE | CR4_OSXSAVE;
 }
 
 uint64_t fake_xcr0(void)
@@ -185,7 +276,7 @@ unsigned fake_wbinvd_count(void)
 	return wbinvd_count;
 }
 
-void console_write(const char *text, size_t bytes)
+__attribute__((weak)) void console_write(const char *text, size_t bytes)
 {
 	for (size_t i = 0; i < bytes && console_length + 1 < sizeof(console); i++)
 		console[console_length++] = text[i];
@@ -196,237 +287,3 @@ const char *fake_console(void)
 {
 	return console;
 }
-
-static void fake_fault(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
-{
-	(void)vcpu;
-	faults++;
-	fault_vector = vector;
-	fault_code = error_code;
-}
-
-static uint64_t fake_read(struct vcpu *vcpu, enum vcpu_register which)
-{
-	(void)vcpu;
-	return registers[which];
-}
-
-static bool fake_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
-{
-	(void)vcpu;
-	if (msr != FAKE_MSR)
-		return false;
-	*value = vendor_msr;
-	return true;
-}
-
-static bool fake_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
-{
-	(void)vcpu;
-	if (msr != FAKE_MSR)
-		return false;
-	vendor_msr = value;
-	return true;
-}
-
-static void fake_dump(struct vcpu *vcpu)
-{
-	(void)vcpu;
-	console_write("dump\n", 5);
-}
-
-static void fake_service_init(struct vcpu *vcpu, const struct boot_info *boot,
-			      const struct boot_service_entry *entry, const struct ept *memory)
-{
-	(void)boot;
-	(void)memory;
-	vcpu->regs->rsi = entry->rsi;
-	registers[VCPU_RIP] = entry->rip;
-	registers[VCPU_RSP] = entry->rsp;
-}
-
-/* All that a vendor would write is written, so that memory which is not there any more shows. */
-static bool fake_guest_init(struct vcpu *vcpu, const struct ept *memory)
-{
-	uint8_t *control = vcpu->control;
-
-	for (unsigned i = 0; i < PAGE_BYTES; i++)
-		ck_assert_msg(control[i] == 0, "the control block is not a zeroed page");
-	memset(control, 0xcb, PAGE_BYTES);
-	memcpy(control, &memory->root, sizeof(memory->root));
-	memset(vcpu->fpu, 0xf9, 512);
-	return guest_init_result;
-}
-
-static void fake_guest_load(struct vcpu *vcpu, uint64_t load)
-{
-	guests_inside++;
-	guest_load_bits = load;
-	((volatile uint8_t *)vcpu->control)[PAGE_BYTES - 1]++;
-	((volatile uint8_t *)vcpu->fpu)[0]++;
-}
-
-static void fake_guest_leave(struct vcpu *vcpu)
-{
-	ck_assert_uint_gt(guests_inside, 0);
-	guests_inside--;
-	((volatile uint8_t *)vcpu->control)[PAGE_BYTES - 1]--;
-	((volatile uint8_t *)vcpu->fpu)[0]--;
-	vcpu->area->rip = registers[VCPU_RIP];
-}
-
-static void fake_guest_save_system(struct vcpu *vcpu)
-{
-	vcpu->area->system.cr3 = registers[VCPU_CR3];
-}
-
-static bool fake_guest_event(struct vcpu *vcpu, uint64_t event)
-{
-	(void)vcpu;
-	if ((event & 0xff) == FAKE_BAD_EVENT)
-		return false;
-	guest_last_event = event;
-	return true;
-}
-
-static bool fake_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
-{
-	(void)vcpu;
-	if (guest_window_shut)
-		return false;
-	guest_last_interrupt = vector;
-	guest_interrupts++;
-	return true;
-}
-
-const struct arch_ops fake_ops = {
-	.name = "fake",
-	.ept_format = &ept_format_ept,
-	.service_init = fake_service_init,
-	.vcpu_fault = fake_fault,
-	.vcpu_read = fake_read,
-	.msr_read = fake_msr_read,
-	.msr_write = fake_msr_write,
-	.guest_init = fake_guest_init,
-	.guest_load = fake_guest_load,
-	.guest_leave = fake_guest_leave,
-	.guest_save_system = fake_guest_save_system,
-	.guest_event = fake_guest_event,
-	.guest_interrupt = fake_guest_interrupt,
-	.vcpu_dump = fake_dump,
-};
-
-void fake_start(void)
-{
-	fake_cpu_reset();
-	arch = &fake_ops;
-}
-
-unsigned fake_faults(void)
-{
-	return faults;
-}
-
-uint8_t fake_fault_vector(void)
-{
-	return fault_vector;
-}
-
-uint32_t fake_fault_code(void)
-{
-	return fault_code;
-}
-
-void fake_register(enum vcpu_register which, uint64_t value)
-{
-	registers[which] = value;
-}
-
-uint64_t fake_vendor_msr(void)
-{
-	return vendor_msr;
-}
-
-void fake_vendor_msr_set(uint64_t value)
-{
-	vendor_msr = value;
-}
-
-unsigned fake_guests_inside(void)
-{
-	return guests_inside;
-}
-
-uint64_t fake_guest_load_bits(void)
-{
-	return guest_load_bits;
-}
-
-uint64_t fake_guest_last_event(void)
-{
-	return guest_last_event;
-}
-
-unsigned fake_guest_interrupts(void)
-{
-	return guest_interrupts;
-}
-
-uint8_t fake_guest_last_interrupt(void)
-{
-	return guest_last_interrupt;
-}
-
-void fake_guest_window(bool open)
-{
-	guest_window_shut = !open;
-}
-
-void fake_guest_init_fails(void)
-{
-	guest_init_result = false;
-}
-
-bool fake_panics(void (*function)(void *argument), void *argument)
-{
-	panic_expected = true;
-	if (setjmp(panic_return) == 0) {
-		function(argument);
-		panic_expected = false;
-		return false;
-	}
-	panic_expected = false;
-	return true;
-}
-
-const char *fake_panic_text(void)
-{
-	return panic_message;
-}
-
-static _Noreturn void give_up(void)
-{
-	if (!panic_expected)
-		ck_abort_msg("panic: %s", panic_message);
-	longjmp(panic_return, 1);
-}
-
-_Noreturn void panic(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(panic_message, sizeof(panic_message), format, arguments);
-	va_end(arguments);
-	give_up();
-}
-
-_Noreturn void machine_reset(void)
-{
-	snprintf(panic_message, sizeof(panic_message), "reset");
-	give_up();
-}
-
-void panic_console_open(void) {}
-
-void panic_console_close(void) {}

@@ -24,6 +24,27 @@ void fake_cpuid(uint32_t leaf, uint32_t subleaf, struct cpuid_result result);
 
 void fake_tsc(uint64_t now);
 
+/* Each look at the TSC, and each PAUSE, takes that many ticks from now on. */
+void fake_tsc_step(uint64_t ticks);
+
+/* Called at each PAUSE: what happens while the code under test waits. */
+void fake_on_pause(void (*function)(void));
+
+/*
+ * A CPU with its area (hv/layout.h), all zeros. fake_cpu_is() makes it the one that the code runs
+ * on, to cpu_current().
+ */
+struct cpu *fake_cpu_new(uint32_t index, uint32_t apic_id);
+void fake_cpu_is(struct cpu *cpu);
+
+/* How often CR3 was written. */
+unsigned fake_flushes(void);
+
+/* What INB finds at a port; and the OUTBs so far: how many, and each one's port << 8 | value. */
+void fake_port(uint16_t port, uint8_t value);
+unsigned fake_outs(void);
+uint32_t fake_out(unsigned index);
+
 /* XCR0, 0 if never written, and how often XSETBV and WBINVD were executed. */
 uint64_t fake_xcr0(void);
 unsigned fake_xsetbv_count(void);
@@ -71,8 +92,10 @@ void fake_guest_window(bool open);
 void fake_guest_init_fails(void);
 
 /*
- * Runs function(argument) and tells whether it ended in panic() or in a reset of the machine. The
- * text of the panic is then in fake_panic_text().
+ * Runs function(argument) and tells whether it ended in panic(), in a reset of the machine, or in
+ * cpu_stop(). The text of the panic is then in fake_panic_text(), "reset", "stop" or "triple fault"
+ * if it was none. These functions of hv/panic.h, and console_write(), give way to the real ones
+ * where a test has them.
  */
 bool fake_panics(void (*function)(void *argument), void *argument);
 const char *fake_panic_text(void);

@@ -40,6 +40,15 @@ static inline uint64_t rdtsc(void)
 	return high << 32 | low;
 }
 
+/* Its low half: enough to measure what takes less than 2^32 ticks. */
+static inline uint32_t rdtsc_low(void)
+{
+	uint32_t low;
+
+	__asm__ volatile("rdtsc" : "=a"(low) : : "rdx");
+	return low;
+}
+
 static inline uint64_t rdmsr(uint32_t msr)
 {
 	uint32_t low, high;
@@ -86,7 +95,19 @@ CONTROL_REGISTER(cr0)
 CONTROL_REGISTER(cr2)
 CONTROL_REGISTER(cr3)
 CONTROL_REGISTER(cr4)
+CONTROL_REGISTER(dr0)
+CONTROL_REGISTER(dr1)
+CONTROL_REGISTER(dr2)
+CONTROL_REGISTER(dr3)
 CONTROL_REGISTER(dr6)
+
+static inline uint64_t read_rsp(void)
+{
+	uint64_t v;
+
+	__asm__("mov %%rsp, %0" : "=r"(v));
+	return v;
+}
 
 static inline uint64_t xgetbv(uint32_t index)
 {
@@ -122,5 +143,11 @@ struct __attribute__((packed)) descriptor_table {
 	uint16_t limit;
 	uint64_t base;
 };
+
+/* An exception that no IDT takes: the processor shuts down, and the machine is reset. */
+static inline void triple_fault(void)
+{
+	__asm__ volatile("lidt %0; int3" : : "m"((struct descriptor_table){0, 0}));
+}
 
 #endif

@@ -108,30 +108,56 @@ static unsigned entry_index(uint32_t leaf)
 	return SOCLE_CPUID_ENTRIES;
 }
 
-void guest_cpuid_table(struct vcpu *vcpu)
+static void answer(struct vcpu *vcpu, const struct socle_cpuid_entry *entry)
 {
 	struct vcpu_registers *regs = vcpu->regs;
-	uint32_t leaf = (uint32_t)regs->rax, subleaf = (uint32_t)regs->rcx;
+
+	regs->rax = entry->eax;
+	regs->rbx = entry->ebx;
+	regs->rcx = entry->ecx;
+	regs->rdx = entry->edx;
+}
+
+static const struct socle_cpuid_entry *find_subleaf(const struct socle_cpuid_entry *table,
+						    uint32_t leaf, uint32_t subleaf)
+{
+	for (unsigned i = SOCLE_CPUID_LIST; i < SOCLE_CPUID_ENTRIES; i++)
+		if ((table[i].flags & SOCLE_CPUID_VALID) && table[i].leaf == leaf &&
+		    table[i].subleaf == subleaf)
+			return &table[i];
+	return NULL;
+}
+
+/* What is not just the entry at a leaf's place. */
+static __attribute__((noinline)) void answer_other(struct vcpu *vcpu, unsigned index)
+{
+	static const struct socle_cpuid_entry none;
 	const struct socle_cpuid_entry *table = vcpu->area->cpuid, *found = NULL;
-	unsigned index = entry_index(leaf);
+	uint32_t leaf = (uint32_t)vcpu->regs->rax, subleaf = (uint32_t)vcpu->regs->rcx;
 
 	if (index < SOCLE_CPUID_ENTRIES && (table[index].flags & SOCLE_CPUID_VALID))
-		found = &table[index];
-	if (found != NULL && (found->flags & SOCLE_CPUID_SUBLEAVES)) {
-		found = NULL;
-		for (unsigned i = SOCLE_CPUID_LIST; i < SOCLE_CPUID_ENTRIES && found == NULL; i++)
-			if ((table[i].flags & SOCLE_CPUID_VALID) && table[i].leaf == leaf &&
-			    table[i].subleaf == subleaf)
-				found = &table[i];
-	}
-	regs->rax = found != NULL ? found->eax : 0;
-	regs->rbx = found != NULL ? found->ebx : 0;
-	regs->rcx = found != NULL ? found->ecx : 0;
-	regs->rdx = found != NULL ? found->edx : 0;
-	if (leaf == LEAF_FEATURES && found != NULL &&
-	    (arch->vcpu_read(vcpu, VCPU_CR4) & CR4_OSXSAVE))
-		regs->rcx |= ECX_1_OSXSAVE;
+		found = table[index].flags & SOCLE_CPUID_SUBLEAVES
+				? find_subleaf(table, leaf, subleaf)
+				: &table[index];
+	answer(vcpu, found != NULL ? found : &none);
 	/* The size of what XCR0 switches on: the guest's XCR0 is the processor's now. */
 	if (leaf == LEAF_XSAVE && subleaf == 0 && found != NULL)
-		regs->rbx = cpuid(leaf, subleaf).ebx;
+		vcpu->regs->rbx = cpuid(leaf, subleaf).ebx;
+}
+
+void guest_cpuid_table(struct vcpu *vcpu)
+{
+	const struct socle_cpuid_entry *table = vcpu->area->cpuid;
+	uint32_t leaf = (uint32_t)vcpu->regs->rax;
+	unsigned index = entry_index(leaf);
+
+	if (index >= SOCLE_CPUID_ENTRIES || leaf == LEAF_XSAVE ||
+	    (table[index].flags & (SOCLE_CPUID_VALID | SOCLE_CPUID_SUBLEAVES)) !=
+		    SOCLE_CPUID_VALID) {
+		answer_other(vcpu, index);
+		return;
+	}
+	answer(vcpu, &table[index]);
+	if (leaf == LEAF_FEATURES && (arch->vcpu_read(vcpu, VCPU_CR4) & CR4_OSXSAVE))
+		vcpu->regs->rcx |= ECX_1_OSXSAVE;
 }

@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "arch/x86/guest_debug.h"
 
+#include "arch/x86/asm.h"
 #include "hv/cpu.h"
-
-#define READ(n)	 __asm__ volatile("mov %%dr" #n ", %0" : "=r"(to[n]))
-#define WRITE(n) __asm__ volatile("mov %0, %%dr" #n : : "r"(from[n]))
 
 static void read_all(uint64_t to[4])
 {
-	READ(0);
-	READ(1);
-	READ(2);
-	READ(3);
+	to[0] = read_dr0();
+	to[1] = read_dr1();
+	to[2] = read_dr2();
+	to[3] = read_dr3();
 }
 
 static void write_all(const uint64_t from[4])
 {
-	WRITE(0);
-	WRITE(1);
-	WRITE(2);
-	WRITE(3);
+	write_dr0(from[0]);
+	write_dr1(from[1]);
+	write_dr2(from[2]);
+	write_dr3(from[3]);
 }
 
 void guest_debug_load(struct vcpu *vcpu)

@@ -6,84 +6,16 @@
 #include "arch/x86/xcr.h"
 #include "hv/cpu.h"
 
-#define ALL	    0xffffffffu
-#define MXCSR_RESET 0x1f80
 /* In the XSAVE area (SDM volume 1, sections 13.4.1 and 13.4.2). */
 #define XMM_OFFSET 160
 #define XSTATE_BV  512
 #define XSTATE_SSE 2u
 
-/*
- * XSAVE and XRSTOR run with all components: what a guest has switched off in XCR0 is still its own,
- * in the area and in the registers, and XRSTOR refuses an area that holds more than XCR0 allows.
- */
-static void set_xcr0(uint64_t from, uint64_t to)
-{
-	if (from != to)
-		xsetbv(0, to);
-}
-
-/* RDPKRU and WRPKRU: like the rest of an XSAVE state, but that a guest needs no XCR0 to change it.
- */
-static uint32_t swap_pkru(uint32_t to)
-{
-	uint32_t old, high;
-
-	__asm__ volatile("rdpkru" : "=a"(old), "=d"(high) : "c"(0));
-	if (old != to)
-		__asm__ volatile("wrpkru" : : "a"(to), "c"(0), "d"(0));
-	return old;
-}
-
-/* What a function call keeps of a thread's state: control words as the ABI has them at a start. */
-static void reset_control_words(void)
-{
-	static const uint32_t mxcsr = MXCSR_RESET;
-
-	__asm__ volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
-}
-
-void guest_fpu_load(struct vcpu *vcpu)
-{
-	struct cpu *cpu = vcpu->cpu;
-
-	if (cpu->has_pkru)
-		cpu->service_pkru = swap_pkru(vcpu->pkru);
-	if (cpu->all_xcr0 == 0) {
-		__asm__ volatile("fxrstor64 %0" : : "m"(*(const uint8_t(*)[512])vcpu->fpu));
-		return;
-	}
-	cpu->service_xcr0 = xgetbv(0);
-	set_xcr0(cpu->service_xcr0, cpu->all_xcr0);
-	__asm__ volatile("xrstor64 %0"
-			 :
-			 : "m"(*(const uint8_t(*)[4096])vcpu->fpu), "a"(ALL), "d"(ALL));
-	set_xcr0(cpu->all_xcr0, vcpu->xcr0);
-}
-
-void guest_fpu_save(struct vcpu *vcpu)
-{
-	struct cpu *cpu = vcpu->cpu;
-
-	if (cpu->has_pkru)
-		vcpu->pkru = swap_pkru(cpu->service_pkru);
-	if (cpu->all_xcr0 == 0) {
-		__asm__ volatile("fxsave64 %0" : "=m"(*(uint8_t(*)[512])vcpu->fpu));
-		reset_control_words();
-		return;
-	}
-	vcpu->xcr0 = xgetbv(0); /* QEMU 7.2: a guest's XSETBV does not exit */
-	set_xcr0(vcpu->xcr0, cpu->all_xcr0);
-	__asm__ volatile("xsave64 %0" : "+m"(*(uint8_t(*)[4096])vcpu->fpu) : "a"(ALL), "d"(ALL));
-	reset_control_words();
-	set_xcr0(cpu->all_xcr0, cpu->service_xcr0);
-}
-
 bool guest_fpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
 {
 	if (value == vcpu->xcr0 || value == 0)
 		return true;
-	if (!xcr0_valid(value, vcpu->cpu->all_xcr0))
+	if (!xcr0_valid(value, vcpu->cpu->all_xcr0 & ~XCR0_PKRU))
 		return false;
 	vcpu->xcr0 = value;
 	xsetbv(0, value);

@@ -44,9 +44,17 @@ struct vcpu {
 	struct cpu *cpu; /* the physical CPU that it runs on */
 	void *control;	 /* the VMCB or VMCS, and its host-physical address */
 	hpa_t control_pa;
-	bool launched;	   /* VT-x: VMRESUME, not VMLAUNCH */
-	bool nmi_pending;  /* an NMI waits to be delivered */
-	bool nmi_step;	   /* AMD-V: it waits for the end of an IRET, which is single-stepped */
+	bool launched; /* VT-x: VMRESUME, not VMLAUNCH */
+	/* What the next entry has to see to; all of it is usually 0, which is one look. */
+	union {
+		struct {
+			bool nmi_pending;   /* an NMI waits to be delivered */
+			bool priority_open; /* the task priority or `waiting` has changed */
+			bool shadow_open;   /* AMD-V: there may be an interrupt shadow */
+		};
+		uint32_t attention;
+	};
+	bool nmi_step;	   /* AMD-V: an NMI waits for the end of an IRET, which is single-stepped */
 	bool nmi_step_own; /* and the guest's own RFLAGS.TF is set */
 	uint64_t exits[SOCLE_EXIT_COUNT];
 
@@ -55,11 +63,17 @@ struct vcpu {
 	struct socle_vcpu_area *area; /* shared with the VMM */
 	void *fpu;		      /* XSAVE area */
 	uint64_t xcr0;
-	uint32_t pkru;
 	uint64_t tsc_offset;
 	bool requests;	    /* the local APIC's image may hold interrupt requests */
 	uint8_t waiting;    /* the vector that waits for a lower task priority alone, or 0 */
 	bool window_wanted; /* its VMM is to hear of the next interrupt window */
+	/*
+	 * The processor delivers interrupts from the local APIC's image. It is told when the image
+	 * has changed: what is in apic_status, RVI and SVI (SDM volume 3, section 25.4.2).
+	 */
+	bool virtual_interrupts, apic_stale;
+	bool x2apic; /* VT-x: the VMCS is set for x2APIC mode */
+	uint16_t apic_status;
 	uint64_t dr[4];
 	bool uses_debug;      /* of debug registers: guest_debug.h */
 	struct cpu *last_cpu; /* on which it ran last */

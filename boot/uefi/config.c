@@ -110,9 +110,9 @@ static bool number(struct span value, uint64_t *result)
 		if (c >= '0' && c <= '9')
 			digit = (uint64_t)(c - '0');
 		else if (c >= 'a' && c <= 'f')
-			digit = (uint64_t)(c - 'a' + 10);
+			digit = (uint64_t)(c - 'a') + 10;
 		else if (c >= 'A' && c <= 'F')
-			digit = (uint64_t)(c - 'A' + 10);
+			digit = (uint64_t)(c - 'A') + 10;
 		if (digit >= base || *result > UINT32_MAX)
 			return false;
 		*result = *result * base + digit;

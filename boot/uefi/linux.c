@@ -154,7 +154,7 @@ static void check_kernel(const struct loader *loader)
 static void load_initramfs(struct loader *loader)
 {
 	const struct config *config = &loader->config;
-	uint64_t size[CONFIG_MAX_INITRAMFS], total = 0, at;
+	uint64_t size[CONFIG_MAX_INITRAMFS] = {0}, total = 0, at;
 
 	if (config->initramfs_count == 0)
 		return;
@@ -257,7 +257,7 @@ static void set_efi(uint8_t *bp, const struct memory_map *map)
 	uint8_t *info = bp + BP_EFI_INFO;
 	uint64_t table = (uint64_t)system_table, entries = (uint64_t)map->entry;
 
-	memcpy(info, "EL64", 4);
+	memcpy(info, "EL64", 4); /* NOLINT(bugprone-not-null-terminated-result): it has no end */
 	put32(info + 4, table);
 	put32(info + 8, sizeof(struct memory_descriptor));
 	put32(info + 12, 1); /* EFI_MEMORY_DESCRIPTOR_VERSION */

@@ -13,6 +13,8 @@ import sys
 
 from emulator.config import BUILD, ROOT, Failure
 
+from .vmlinux import extract
+
 PLACE = os.path.join(BUILD, "test-guests")
 SOURCES = os.path.join(ROOT, "tests", "system", "debian")
 SUITE = "bookworm"
@@ -22,6 +24,9 @@ INSTALLER = "debian-installer-12-netboot-amd64"
 
 SMALL_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "af_packet", "ext4")
 SMALL_INIT = os.path.join(SOURCES, "init")
+
+PLATFORM_MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_balloon", "qemu_fw_cfg")
+PLATFORM_INIT = os.path.join(ROOT, "tests", "system", "platform", "init")
 
 
 def _run(*command, **options):
@@ -73,27 +78,38 @@ def _image():
 
 def small():
     """A directory with vmlinuz, and initrd.img: BusyBox, and an init that runs a script of tests/system/debian."""
+    return _busybox("small", SMALL_MODULES, SMALL_INIT)
+
+
+def platform():
+    """A directory with vmlinuz, vmlinux (the same, uncompressed, for PVH) and initrd.img: a shell of BusyBox."""
+    return _busybox("platform", PLATFORM_MODULES, PLATFORM_INIT, vmlinux=True)
+
+
+def _busybox(name, modules, init, vmlinux=False):
     image = _image()
     files = image.packages("cloud", refresh=False)
 
     def make(directory):
         root = image.unpacked(files["kernel"])
         archive = image.cpio.Archive()
-        for name in ("dev", "etc", "mnt", "proc", "sys", "tmp", "usr/bin", "usr/lib", "usr/sbin"):
-            archive.directory(name)
-        for name in ("bin", "sbin", "lib"):
-            archive.link(name, f"usr/{name}")
+        for place in ("dev", "etc", "mnt", "proc", "sys", "tmp", "usr/bin", "usr/lib", "usr/sbin"):
+            archive.directory(place)
+        for place in ("bin", "sbin", "lib"):
+            archive.link(place, f"usr/{place}")
         archive.character_device("dev/console", 5, 1)
-        image.add_modules(archive, root, SMALL_MODULES)
+        image.add_modules(archive, root, modules)
         image.add_busybox(archive, image.unpacked(files["busybox"]))
-        archive.copy("init", SMALL_INIT)
+        archive.copy("init", init)
         with open(os.path.join(directory, "initrd.img"), "wb") as stream:
             stream.write(gzip.compress(archive.bytes()))
         (kernel,) = (name for name in os.listdir(os.path.join(root, "boot"))
                      if name.startswith("vmlinuz-"))
         shutil.copy(os.path.join(root, "boot", kernel), os.path.join(directory, "vmlinuz"))
+        if vmlinux:
+            extract(os.path.join(directory, "vmlinuz"), os.path.join(directory, "vmlinux"))
 
-    return _made("small", _digest(*SMALL_MODULES, files["kernel"], files["busybox"], SMALL_INIT),
+    return _made(name, _digest(*modules, files["kernel"], files["busybox"], init, str(vmlinux)),
                  make)
 
 

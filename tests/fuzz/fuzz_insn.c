@@ -93,14 +93,13 @@ static void make_mode(struct socle_vcpu_area *area, struct input *input)
 /* Words of registers and system state as the input has them. */
 static void change_area(struct socle_vcpu_area *area, struct input *input)
 {
-	size_t system = offsetof(struct socle_vcpu_area, system) / 8;
-	uint64_t *word = (uint64_t *)area;
+	uint64_t *registers = &area->rax, *system = (uint64_t *)&area->system;
 
 	for (uint64_t n = input_take(input, 1) % 8; n != 0; n--) {
 		uint64_t at = input_below(input, 20 + sizeof(area->system) / 8);
 		uint64_t value = input_number(input);
 
-		word[at < 20 ? at : system + at - 20] = value;
+		*(at < 20 ? registers + at : system + at - 20) = value;
 	}
 }
 

@@ -37,6 +37,8 @@ static void hook(void *context, uint64_t at, uint64_t bytes, bool inflated)
 		abort();
 }
 
+static const struct virtio_balloon_hooks hooks = {.pages = hook};
+
 /* A disk without a name: nothing is left of it. */
 static int make_disk(void)
 {
@@ -67,7 +69,7 @@ static void make_devices(void)
 			abort();
 	}
 	if (virtio_blk_create(vmm, &disk) == NULL || virtio_rng_create(vmm) == NULL ||
-	    virtio_balloon_create(vmm, hook, NULL) == NULL)
+	    virtio_balloon_create(vmm, &hooks, NULL) == NULL)
 		abort();
 	memory = vmm->ram.base;
 	for (unsigned i = 0; i < DEVICES; i++) {

@@ -31,3 +31,8 @@ def keeps_what_is_beside_its_registers(machine):
 @system_test(smp=2)
 def is_left_at_other_cpus_nmis(machine):
     passes(machine, "domain-kick")
+
+
+@system_test(smp=2)
+def reports_each_page_that_is_written_once(machine):
+    passes(machine, "domain-dirty")

@@ -223,6 +223,55 @@ def an_end_can_be_the_end(machine):
     machine.run("destroy reboot")
 
 
+# What a VMM has
+
+# What its descriptors may be: socket and pipe to socled, what epoll and timers are made of, its domain's
+# memory and the kernel.
+DESCRIPTORS = (r"socket:\[\d+\]", r"pipe:\[\d+\]", r"anon_inode:\[(eventpoll|eventfd|timerfd)\]", r"/dev/null",
+               r"/dev/dax\d+\.\d+", r"/srv/files/\w+\.bin")
+
+
+def status_of(machine, pid):
+    lines = machine.run(f"!cat /proc/{pid}/status").splitlines()
+    return {line.split(":")[0]: line.split(":", 1)[1].split() for line in lines if ":" in line}
+
+
+@system_test(**MACHINE)
+def a_vmm_has_nothing_but_its_domain(machine):
+    users, devices = set(), set()
+    for name in ("halt", "spin"):
+        create(machine, name)
+        pid = entry(machine, name)["vmm_pid"]
+        status = status_of(machine, pid)
+        assert len(set(status["Uid"])) == 1 and len(set(status["Gid"])) == 1, status
+        assert not status["Groups"] and status["Uid"][0] not in ("0", *users), status
+        users.add(status["Uid"][0])
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            assert int(status[kind][0], 16) == 0, status
+        assert status["NoNewPrivs"] == ["1"] and status["Seccomp"] == ["2"], status
+        # Each thread has the filter, not the first alone.
+        threads = machine.run(f"!cat /proc/{pid}/task/*/status | grep Seccomp:").split("\n")
+        assert len(threads) >= 2 and all(line.split() == ["Seccomp:", "2"] for line in threads), threads
+        found = re.findall(r" -> (.*)$", machine.run(f"!ls -l /proc/{pid}/fd"), re.M)
+        for target in found:
+            assert any(re.fullmatch(one, target) for one in DESCRIPTORS), found
+        mine = {target for target in found if target.startswith("/dev/dax")}
+        assert len(mine) == 1 and not mine & devices, found
+        devices |= mine
+        assert f"/srv/files/{name}.bin" in found, found
+        assert f"domain-{entry(machine, name)['domid']}" in machine.run(f"!cat /proc/{pid}/cgroup")
+    # Nor can its user open what is another's, the hypervisor's key or socled's socket.
+    for user in users:
+        machine.run(f"!echo vmm:x:{user}:{user}::/:/bin/sh >>/etc/passwd")
+        for path in (*devices, "/dev/mem", "/dev/cpu/0/msr", "/sys/firmware/acpi/tables/SOCL",
+                     "/run/socle/socled.sock", "/run/socle/socled.log"):
+            opened, output = machine.command(f"!start-stop-daemon -S -p /nowhere -c {user}:{user} -a /bin/dd -- "
+                                             f"if={path} count=0")
+            assert opened != 0 and "Permission denied" in output, (path, opened, output)
+        machine.run("!sed -i /^vmm:/d /etc/passwd")
+    machine.run("destroy halt spin")
+
+
 # What they take
 
 

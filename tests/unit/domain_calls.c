@@ -48,7 +48,7 @@ void calls_start(uint64_t frames, const struct ept_format *format)
 		calls_cpu[i].current = &calls_cpu[i].service;
 		cpus_add(&calls_cpu[i]);
 	}
-	hypercall_init(&boot, 0);
+	hypercall_init(&boot, SOCLE_FEATURE_DIRTY_LOG);
 	last = &calls_cpu[0].service;
 }
 

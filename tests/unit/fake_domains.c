@@ -143,7 +143,25 @@ static int64_t root_call(uint64_t call, uint64_t number, const uint64_t argument
 	}
 }
 
-static int64_t domain_call(uint64_t call, uint64_t number, const uint64_t argument[4])
+static int64_t dirty_log(const uint64_t argument[4], struct socle_reply *reply)
+{
+	uint64_t first = argument[1] / 4096, count = argument[2] / 4096;
+
+	if (count > SOCLE_DIRTY_PAGES || argument[3] > SOCLE_DIRTY_FLUSH)
+		return SOCLE_ERROR_ARGUMENT;
+	fake_domains.flushes += argument[3] == SOCLE_DIRTY_FLUSH;
+	if (count != 0 && first >= FAKE_DIRTY_END)
+		return SOCLE_ERROR_MEMORY;
+	if (first + count > FAKE_DIRTY_END)
+		count = FAKE_DIRTY_END - first;
+	for (uint64_t i = 0; i < count; i++)
+		if ((first + i) % 100 == 0)
+			reply->word[i / 64] |= 1ull << i % 64;
+	return (int64_t)(count * 4096);
+}
+
+static int64_t domain_call(uint64_t call, uint64_t number, const uint64_t argument[4],
+			   struct socle_reply *reply)
 {
 	struct fake_domain *domain = &fake_domains.domain[number];
 	int64_t at;
@@ -156,6 +174,8 @@ static int64_t domain_call(uint64_t call, uint64_t number, const uint64_t argume
 		return part(argument[3]);
 	case SOCLE_CALL_UNMAP:
 		return part(argument[2]);
+	case SOCLE_CALL_DIRTY_LOG:
+		return dirty_log(argument, reply);
 	case SOCLE_CALL_VCPU_CREATE:
 		return vcpu_create(domain, number, argument[1], argument[2]);
 	case SOCLE_CALL_VCPU_RUN:
@@ -188,5 +208,5 @@ int64_t fake_domains_call(uint64_t call, const struct socle_key *key, const uint
 	}
 	if (domain == NULL || memcmp(key, &domain->key, sizeof(*key)) != 0)
 		return SOCLE_ERROR_KEY;
-	return domain->dying ? SOCLE_ERROR_DOMAIN : domain_call(call, argument[0], argument);
+	return domain->dying ? SOCLE_ERROR_DOMAIN : domain_call(call, argument[0], argument, reply);
 }

@@ -11,6 +11,9 @@
 /* Frames that one call to destroy takes back. */
 #define FAKE_DESTROY_STEP 16
 
+/* The guest-physical page from which on a dirty log finds no memory. */
+#define FAKE_DIRTY_END 1000u
+
 struct fake_domain {
 	bool used, dying;
 	struct socle_key key;
@@ -23,7 +26,8 @@ struct fake_domains {
 	struct fake_domain domain[FAKE_DOMAINS_MAX]; /* by number; 0 is not used */
 	uint8_t owner[FAKE_FRAMES];		     /* 0: free */
 	bool donated[FAKE_FRAMES];
-	uint64_t created; /* so far, for keys */
+	uint64_t created;     /* so far, for keys */
+	unsigned int flushes; /* of dirty logs */
 };
 
 extern struct fake_domains fake_domains;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm-user/vmm/control.h"
+
 struct fake_guest guest;
 struct vmm *const fake_vmm = NULL;
 static uint64_t random_state = 88172645463325252ull;
@@ -35,7 +37,9 @@ void fake_guest_stop(void)
 void *guest_memory(struct vmm *vmm, uint64_t at, uint64_t bytes)
 {
 	(void)vmm;
-	if (at >= FAKE_RAM_BYTES || bytes > FAKE_RAM_BYTES - at)
+	guest.asked++;
+	if (at >= FAKE_RAM_BYTES || bytes > FAKE_RAM_BYTES - at ||
+	    (at < VMM_HOLE + VMM_HOLE_BYTES && at + bytes > VMM_HOLE))
 		return NULL;
 	return guest.ram + at;
 }

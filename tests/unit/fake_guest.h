@@ -5,7 +5,7 @@
 
 #include "vmm-user/vmm/vmm.h"
 
-#define FAKE_RAM_BYTES	(64ull << 20) /* from 0 */
+#define FAKE_RAM_BYTES	(64ull << 20) /* from 0, but for the hole at 640 KiB */
 #define FAKE_MMIO_BASE	0xfe000000ull
 #define FAKE_MMIO_BYTES 0x10000ull
 #define FAKE_PORTS	0x10000u
@@ -18,6 +18,7 @@ struct fake_guest {
 	uint64_t port_next;	       /* what the next read of a port gives, then counts on */
 	uint64_t port_sum;	       /* a hash of what was written to ports */
 	uint64_t dirty;		       /* calls of guest_memory_dirty() */
+	uint64_t asked;		       /* calls of guest_memory() */
 	char log[512];		       /* the last line */
 };
 

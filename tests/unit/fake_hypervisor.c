@@ -55,7 +55,7 @@ static int64_t fake_stats(const uint64_t argument[4], struct socle_reply *reply)
 		memcpy(reply, &fake.stats[argument[1]], sizeof(*reply));
 		return SOCLE_OK;
 	case SOCLE_STATS_EXITS:
-		if (argument[2] != SOCLE_VM_SERVICE || argument[3] >= SOCLE_EXIT_COUNT)
+		if (argument[2] > FAKE_VM_MAX || argument[3] >= SOCLE_EXIT_COUNT)
 			return SOCLE_ERROR_ARGUMENT;
 		*reply = (struct socle_reply){0};
 		for (uint64_t i = 0; i < 6 && argument[3] + i < SOCLE_EXIT_COUNT; i++)

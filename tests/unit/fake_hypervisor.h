@@ -6,6 +6,7 @@
 #include "socle.h"
 
 #define FAKE_CPUS	3
+#define FAKE_VM_MAX	1 /* a domain whose vCPUs count as the CPUs do */
 #define FAKE_LOG_BYTES	1024
 #define FAKE_POOL_BYTES (1024ull << 20)
 

@@ -7,6 +7,7 @@
  *     die, refuse, hang         kills itself; exits with a message; never is ready
  *     babble, flood             says what is no event; a line without an end
  *     dirty                     writes into its memory
+ *     liar                      says that it has more memory than it was given
  *     deaf                      answers no pause and no quit
  *     net                       hears nothing from the passt of its networks: exits
  *
@@ -128,6 +129,29 @@ static void check_nets(void)
 	}
 }
 
+/* The balloon of a guest that does what it is told, and then has 1 MiB to spare. */
+static void set_memory(long long mib)
+{
+	if (has("liar"))
+		dprintf(control, "{\"event\": \"memory\", \"mib\": 99999, \"free_mib\": -7}\n");
+	else
+		dprintf(control, "{\"event\": \"memory\", \"mib\": %lld, \"free_mib\": 1}\n", mib);
+}
+
+static void greet_channels(void)
+{
+	json_t *channel;
+	size_t i;
+
+	if (number(config, "serial2_fd") >= 0)
+		dprintf((int)number(config, "serial2_fd"), "hello from serial 2\n");
+	json_array_foreach(json_object_get(config, "channels"), i, channel)
+	{
+		dprintf((int)number(channel, "fd"), "hello from channel %zu, %s\n", i,
+			json_string_value(json_object_get(channel, "name")));
+	}
+}
+
 static void on_command(const char *line)
 {
 	json_t *object = json_loads(line, 0, NULL);
@@ -149,6 +173,8 @@ static void on_command(const char *line)
 		end("poweroff");
 	} else if (has("deaf")) {
 		return;
+	} else if (strcmp(what, VMM_DO_MEMORY) == 0) {
+		set_memory(number(object, "mib"));
 	} else if (strcmp(what, VMM_DO_PAUSE) == 0) {
 		say("{\"event\": \"paused\"}");
 	} else if (strcmp(what, VMM_DO_UNPAUSE) == 0) {
@@ -218,6 +244,7 @@ int main(int argc, char **argv)
 	if (serial >= 0)
 		dprintf(serial, "hello from %s as %u\n",
 			json_string_value(json_object_get(config, "name")), getuid());
+	greet_channels();
 	say("{\"event\": \"ready\"}");
 	fds[0] = (struct pollfd){control, POLLIN, 0};
 	fds[1] = (struct pollfd){serial, POLLIN, 0};

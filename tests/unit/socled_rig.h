@@ -11,7 +11,10 @@
 #define RIG_FRAMES 48
 
 extern struct daemon rig;
-extern int rig_client; /* a connection */
+extern int rig_client;
+
+/* A test sets it to have rig_stop() end socled with the domains that there are. */
+extern bool rig_ends_at_once; /* a connection */
 
 void rig_start(void);
 

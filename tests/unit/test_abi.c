@@ -7,11 +7,15 @@
 
 START_TEST(numbers)
 {
-	ck_assert_uint_eq(SOCLE_ABI_VERSION, 2);
+	ck_assert_uint_eq(SOCLE_ABI_VERSION, 3);
 	ck_assert_int_eq(SOCLE_CALL_INFO, 0);
 	ck_assert_int_eq(SOCLE_CALL_LOG_READ, 1);
 	ck_assert_int_eq(SOCLE_CALL_STATS_READ, 2);
 	ck_assert_int_eq(SOCLE_CALL_POKE, 3);
+	ck_assert_int_eq(SOCLE_CALL_VCPU_KICK, 13);
+	ck_assert_int_eq(SOCLE_CALL_DIRTY_LOG, 14);
+	ck_assert_uint_eq(SOCLE_DIRTY_PAGES, 384);
+	ck_assert_uint_eq(SOCLE_DIRTY_FLUSH, 1);
 	ck_assert_int_eq(SOCLE_ERROR_KEY, -1);
 	ck_assert_int_eq(SOCLE_ERROR_RING, -2);
 	ck_assert_int_eq(SOCLE_ERROR_CALL, -3);
@@ -54,6 +58,7 @@ START_TEST(replies)
 	ck_assert_uint_eq(offsetof(struct socle_info_general, tsc_hz), 32);
 	ck_assert_uint_eq(offsetof(struct socle_info_general, boot_tsc), 40);
 
+	ck_assert_uint_eq(sizeof(struct socle_dirty_bits), 48);
 	ck_assert_uint_eq(sizeof(struct socle_info_memory), 48);
 	ck_assert_uint_eq(offsetof(struct socle_info_memory, pool_free_bytes), 16);
 	ck_assert_uint_eq(offsetof(struct socle_info_memory, hypervisor_base), 24);
@@ -72,10 +77,10 @@ END_TEST
 
 START_TEST(vcpu_area)
 {
-	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, rsp), 120);
-	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, exit_reason), 144);
-	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, load), 184);
-	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, apic_base), 216);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, rsp), 1144);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, exit_reason), 1168);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, load), 1208);
+	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, apic_base), 1240);
 	ck_assert_uint_eq(sizeof(struct socle_segment), 16);
 	ck_assert_uint_eq(sizeof(struct socle_system_state), 384);
 	ck_assert_uint_eq(offsetof(struct socle_vcpu_area, system.cr0), 2208);

@@ -314,6 +314,101 @@ START_TEST(end_of_interrupt)
 }
 END_TEST
 
+/* The guest is one whose interrupts the processor delivers from the image. */
+static struct vcpu *delivered_by_the_processor(void)
+{
+	struct vcpu *vcpu = rig_guest(0);
+
+	vcpu->virtual_interrupts = true;
+	vcpu->apic_stale = false;
+	return vcpu;
+}
+
+/* It learns of requests and of what is in service, and compares priorities itself. */
+START_TEST(processor_delivers)
+{
+	struct vcpu *vcpu = delivered_by_the_processor();
+
+	set_bit(0, ISR, 0x93);
+	set_reg(0, TPR, 0xf0);
+	post(0, 0x41);
+	post(0, 0x77);
+	rig_exit(0, SOCLE_EXIT_NMI);
+	ck_assert(vcpu->apic_stale);
+	ck_assert_uint_eq(vcpu->apic_status, 0x9377);
+	ck_assert_uint_eq(fake_guest_interrupts(), 0);
+	ck_assert(bit(0, IRR, 0x41) && bit(0, IRR, 0x77) && bit(0, ISR, 0x93));
+	ck_assert(!posted(0, 0x41) && !posted(0, 0x77));
+	/* Nothing new, nothing to say. */
+	vcpu->apic_stale = false;
+	rig_exit(0, SOCLE_EXIT_NMI);
+	ck_assert(!vcpu->apic_stale);
+}
+END_TEST
+
+START_TEST(processor_delivers_the_timer)
+{
+	struct vcpu *vcpu = delivered_by_the_processor();
+
+	fake_tsc(1000);
+	set_reg(0, LVT_TIMER, 0x55);
+	area[0]->timer_deadline = 2000;
+	rig_exit(0, SOCLE_EXIT_TIMER);
+	ck_assert(!vcpu->apic_stale);
+	fake_tsc(2000);
+	rig_exit(0, SOCLE_EXIT_TIMER);
+	ck_assert(vcpu->apic_stale);
+	ck_assert_uint_eq(vcpu->apic_status, 0x55);
+}
+END_TEST
+
+/* A local APIC that is off keeps its requests to itself, and an illegal vector is none. */
+START_TEST(processor_delivers_nothing)
+{
+	struct vcpu *vcpu = delivered_by_the_processor();
+
+	post(0, 0x30);
+	write(SVR, 0xff);
+	ck_assert(vcpu->apic_stale);
+	ck_assert_uint_eq(vcpu->apic_status, 0);
+	ck_assert(bit(0, IRR, 0x30));
+	write(SVR, 0x1ff);
+	ck_assert_uint_eq(vcpu->apic_status, 0x30);
+	set_reg(0, IRR + 1, 0);
+	set_bit(0, IRR, 15);
+	rig_exit(0, SOCLE_EXIT_INTERRUPT);
+	area[0]->load = SOCLE_LOAD_APIC;
+	rig_run(0);
+	ck_assert_uint_eq(vcpu->apic_status, 0);
+}
+END_TEST
+
+/* What the processor itself has put into the image counts when the guest halts. */
+START_TEST(processor_requests_end_a_halt)
+{
+	struct vcpu *vcpu = delivered_by_the_processor();
+
+	fake_register(VCPU_RFLAGS, 1 << 9);
+	vcpu->requests = false;
+	set_bit(0, IRR, 0x61);
+	rig_exit(0, SOCLE_EXIT_HLT);
+	rig_check_running(0);
+	ck_assert_uint_eq(vcpu->apic_status, 0x61);
+	set_reg(0, TPR, 0x60);
+	rig_exit(0, SOCLE_EXIT_HLT);
+	rig_check_left(0, SOCLE_EXIT_HLT);
+}
+END_TEST
+
+START_TEST(processor_says_eoi)
+{
+	rig_guest(0)->exit.information = 0x63;
+	rig_exit(0, SOCLE_EXIT_EOI);
+	rig_check_left(0, SOCLE_EXIT_EOI);
+	ck_assert_uint_eq(area[0]->info[0], 0x63);
+}
+END_TEST
+
 START_TEST(timer_once)
 {
 	static const unsigned divisors[] = {2, 4, 8, 16, 32, 64, 128, 1};
@@ -558,6 +653,11 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, not_now);
 	tcase_add_test(tests, image_loaded);
 	tcase_add_test(tests, end_of_interrupt);
+	tcase_add_test(tests, processor_delivers);
+	tcase_add_test(tests, processor_delivers_the_timer);
+	tcase_add_test(tests, processor_delivers_nothing);
+	tcase_add_test(tests, processor_requests_end_a_halt);
+	tcase_add_test(tests, processor_says_eoi);
 	tcase_add_test(tests, timer_once);
 	tcase_add_test(tests, timer_periodic);
 	tcase_add_test(tests, timer_deadline);

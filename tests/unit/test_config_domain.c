@@ -22,7 +22,8 @@ START_TEST(whole)
 		       "cpu_weight=512\ncap=150\nkernel='vmlinuz'\nramdisk='/i'\nroot='/dev/vda'\n"
 		       "extra='quiet'\ndisk=['d.img,raw,xvda,rw','format=raw, vdev=hdc, access=ro, "
 		       "devtype=cdrom, target=/a,b']\n"
-		       "vif=['mac=00:16:3e:01:02:03,bridge=br0','']\nserial='pty'\n"
+		       "vif=['mac=00:16:3e:01:02:03,bridge=br0','']\nserial=['none','pty']\n"
+		       "channel=['connection=pty,name=org.example.agent','name=b']\n"
 		       "on_crash='preserve'\nlocaltime=1"));
 	ck_assert_uint_eq(reporter.errors, 0);
 	ck_assert_str_eq(config.name, "deb.1");
@@ -47,7 +48,10 @@ START_TEST(whole)
 	ck_assert_mem_eq(config.net[0].mac, "\x00\x16\x3e\x01\x02\x03", 6);
 	ck_assert_int_eq(config.net[1].mode, NET_USER);
 	ck_assert_int_eq(config.net[1].mac[0], 2);
-	ck_assert(config.serial && config.local_time);
+	ck_assert(!config.serial[0] && config.serial[1] && config.local_time);
+	ck_assert_uint_eq(config.channels, 2);
+	ck_assert_str_eq(config.channel[0], "org.example.agent");
+	ck_assert_str_eq(config.channel[1], "b");
 	ck_assert_int_eq(config.on_poweroff, ACTION_DESTROY);
 	ck_assert_int_eq(config.on_reboot, ACTION_RESTART);
 	ck_assert_int_eq(config.on_crash, ACTION_PRESERVE);
@@ -61,6 +65,8 @@ START_TEST(defaults)
 	ck_assert_uint_eq(config.vcpus, 1);
 	ck_assert_str_eq(config.firmware, "uefi");
 	ck_assert_str_eq(config.cpus, "");
+	ck_assert(config.serial[0] && !config.serial[1]);
+	ck_assert_uint_eq(config.channels, 0);
 	ck_assert_uint_eq(config.cpu_weight, 256);
 	ck_assert_uint_eq(config.uuid[6] >> 4, 4);
 	ck_assert_str_eq(said, "");
@@ -79,7 +85,8 @@ static const struct wrong wrong[] = {
 	{BASE "name='../x'", "name: expected"},
 	{BASE "name=''", "name: expected"},
 	{"name='a'\nkernel='/k'", "memory: expected the domain's memory"},
-	{BASE "memory='64'", "memory: expected a number from 2 to 16777216, found the string"},
+	{BASE "memory='64m'", "memory: expected a number from 2 to 16777216, found the string"},
+	{BASE "memory='99999999999999999999'", "memory: expected a number"},
 	{BASE "memory=0", "memory: expected a number"},
 	{BASE "memory=-1", "found the number -1"},
 	{BASE "maxmem=32", "maxmem: expected no less than memory"},
@@ -110,10 +117,22 @@ static const struct wrong wrong[] = {
 	{BASE "vif=['mac=01:16:3e:01:02:03']", "vif: mac: expected a unicast"},
 	{BASE "vif=['mac=00:16:3e:01:02:03:']", "vif: mac: expected"},
 	{BASE "vif=['bridge=averyveryverylongname']", "vif: bridge: expected"},
-	{BASE "vif=['rate=1Mb/s']", "vif: key: expected"},
+	{BASE "vif=['colour=red']", "vif: key: expected"},
 	{BASE "vif=['foo']", "vif: word: expected"},
 	{BASE "serial='tcp:1'", "serial: expected"},
-	{BASE "on_crash='rename-restart'", "on_crash: expected"},
+	{BASE "serial=['pty',5]", "serial: expected \"pty\""},
+	{BASE "serial=['pty','pty','pty']", "serial: expected a list of at most 2"},
+	{BASE "channel='name=a'", "channel: expected a list"},
+	{BASE "channel=['connection=pty']", "channel: expected name="},
+	{BASE "channel=['name=a,connection=socket,path=/x']",
+	 "channel: connection: expected 'pty'"},
+	{BASE "channel=['name=a,colour=red']", "channel: key: expected"},
+	{BASE "channel=['name=a,,b']", "channel: word: expected 'key=value', found 'b'"},
+	{BASE "channel=[['name=a']]", "channel: expected a string"},
+	{BASE "on_crash='reincarnate'", "on_crash: expected \"destroy\", \"restart\""},
+	{BASE "on_crash='coredump-restart'",
+	 "f.cfg:4: on_crash: \"coredump-restart\" is not supported: no dump is written"},
+	{BASE "on_poweroff='soft-reset'", "\"soft-reset\" is not supported: take \"restart\""},
 	{BASE "pci=['01:00.0']", "f.cfg:4: 'pci' is not supported: take it out"},
 };
 
@@ -134,6 +153,21 @@ START_TEST(warns)
 	expect_said("warning: unknown key 'frob'");
 	expect_said("model 'e1000' is not supported: virtio-net is used");
 	ck_assert_str_eq(config.cmdline, "c");
+}
+END_TEST
+
+/* As Debian's xen-tools write them: numbers as strings, and what is switched off. */
+START_TEST(as_others_write)
+{
+	ck_assert(read("name='a'\nmemory='64'\nvcpus='2'\nkernel='/k'\nvnc=0\nsdl='0'\npci=[]\n"
+		       "nestedhvm=0\nbootloader=''\non_crash='rename-restart'"));
+	ck_assert_str_eq(said, "");
+	ck_assert_uint_eq(config.memory_mib, 64);
+	ck_assert_uint_eq(config.vcpus, 2);
+	ck_assert_int_eq(config.on_crash, ACTION_RENAME_RESTART);
+	ck_assert(read(BASE "vfb=['type=vnc']\nvif=['ip=10.0.0.1,rate=1Mb/s,vifname=x']\nusb=1"));
+	expect_said("warning: 'vfb' is not used");
+	expect_said("warning: vif: 'rate' is not used");
 }
 END_TEST
 
@@ -182,6 +216,7 @@ TCase *config_domain_case(void)
 	tcase_add_test(keys, defaults);
 	tcase_add_loop_test(keys, refuses, 0, sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_test(keys, warns);
+	tcase_add_test(keys, as_others_write);
 	tcase_add_test(keys, disk_forms);
 	tcase_add_test(keys, relative_paths);
 	return keys;

@@ -5,6 +5,7 @@
 
 #include "domain_calls.h"
 #include "hv/cpus.h"
+#include "hv/hypercall.h"
 #include "unit.h"
 
 #define FRAMES 96
@@ -56,6 +57,11 @@ static int64_t map(struct client c, uint64_t from, uint64_t to, uint64_t bytes)
 static int64_t unmap(struct client c, uint64_t from, uint64_t bytes)
 {
 	return calls_with(c.key, SOCLE_CALL_UNMAP, c.domain, from, bytes, 0);
+}
+
+static int64_t dirty_log(struct client c, uint64_t from, uint64_t bytes, uint64_t flush)
+{
+	return calls_with(c.key, SOCLE_CALL_DIRTY_LOG, c.domain, from, bytes, flush);
 }
 
 static int64_t vcpu_create(struct client c, uint64_t number, uint64_t area)
@@ -484,6 +490,55 @@ START_TEST(bad_maps)
 }
 END_TEST
 
+/* Bounded; nothing but what is mapped is written; the flush is made when it is asked for only. */
+START_TEST(dirty_logs)
+{
+	static const uint64_t end = 1ull << 48, most = SOCLE_DIRTY_PAGES * PAGE_BYTES;
+	struct client c = create(0);
+	struct socle_reply reply;
+	unsigned before;
+
+	ck_assert_int_eq(assign(c.domain, 1, 2), SOCLE_OK);
+	ck_assert_int_eq(map(c, 0, calls_frame(1).v | 7, MIB(4)), MIB(4));
+	before = fake_shootdowns();
+	ck_assert_int_eq(dirty_log(c, 0, UINT64_MAX - 0xfff, 0), (int64_t)most);
+	reply = calls_reply();
+	for (unsigned i = 0; i < 6; i++)
+		ck_assert_uint_eq(reply.word[i], UINT64_MAX);
+	ck_assert_int_eq(dirty_log(c, 0, 5 * PAGE_BYTES, 0), 5 * PAGE_BYTES);
+	reply = calls_reply();
+	for (unsigned i = 0; i < 6; i++)
+		ck_assert_uint_eq(reply.word[i], 0);
+	ck_assert_int_eq(dirty_log(c, MIB(4) - PAGE_BYTES, 3 * PAGE_BYTES, 0), 3 * PAGE_BYTES);
+	ck_assert_uint_eq(calls_reply().word[0], 1);
+	ck_assert_int_eq(dirty_log(c, 0, 0, 0), 0);
+	ck_assert_uint_eq(fake_shootdowns(), before);
+	ck_assert_int_eq(dirty_log(c, 0, 0, SOCLE_DIRTY_FLUSH), 0);
+	ck_assert_uint_gt(fake_shootdowns(), before);
+	ck_assert_int_eq(dirty_log(c, end - PAGE_BYTES, PAGE_BYTES, 0), PAGE_BYTES);
+	ck_assert_int_eq(dirty_log(c, 1, PAGE_BYTES, 0), SOCLE_ERROR_ARGUMENT);
+	ck_assert_int_eq(dirty_log(c, 0, 1, 0), SOCLE_ERROR_ARGUMENT);
+	ck_assert_int_eq(dirty_log(c, 0, PAGE_BYTES, 2), SOCLE_ERROR_ARGUMENT);
+	ck_assert_int_eq(dirty_log(c, end, PAGE_BYTES, 0), SOCLE_ERROR_ARGUMENT);
+	ck_assert_int_eq(dirty_log(c, end - PAGE_BYTES, 2 * PAGE_BYTES, 0), SOCLE_ERROR_ARGUMENT);
+	destroy(c.domain);
+	check_all_free();
+}
+END_TEST
+
+/* Without dirty bits all pages would look as if nobody had written them. */
+START_TEST(no_dirty_bits)
+{
+	const struct boot_info boot = {.root_key = calls_root_key};
+	struct client c = create(0);
+
+	hypercall_init(&boot, 0);
+	ck_assert_int_eq(dirty_log(c, 0, PAGE_BYTES, 0), SOCLE_ERROR_CALL);
+	ck_assert_int_eq(dirty_log(c, 0, 0, SOCLE_DIRTY_FLUSH), SOCLE_ERROR_CALL);
+	destroy(c.domain);
+}
+END_TEST
+
 /* Tables run out: an error, until another frame is donated. Nobody else is touched. */
 START_TEST(metadata_runs_out)
 {
@@ -506,6 +561,10 @@ START_TEST(metadata_runs_out)
 	ck_assert_int_eq(map(c, at - PAGE_BYTES, to | 7, 2 * PAGE_BYTES), SOCLE_ERROR_MEMORY);
 	ck_assert(reaches(c, at - PAGE_BYTES, 0, 0));
 	ck_assert(reaches(c, 0, to, EPT_ALL));
+	ck_assert_int_eq(unmap(c, 0, PAGE_BYTES), PAGE_BYTES);
+	ck_assert_int_eq(map(c, MIB(2), to | 7, MIB(2)), MIB(2));
+	ck_assert_int_eq(dirty_log(c, MIB(2), MIB(2), 0), SOCLE_ERROR_MEMORY);
+	ck_assert_int_eq(map(c, 0, to | 7, PAGE_BYTES), PAGE_BYTES);
 	ck_assert_int_eq(donate(c.domain, 2), SOCLE_OK);
 	ck_assert_int_eq(map(c, at, to | 7, PAGE_BYTES), PAGE_BYTES);
 	ck_assert(reaches(c, at, to, EPT_ALL));
@@ -883,6 +942,8 @@ Suite *unit_suite(void)
 	tcase_add_test(calls, donated_limit);
 	tcase_add_test(calls, keys);
 	tcase_add_test(calls, bad_maps);
+	tcase_add_test(calls, dirty_logs);
+	tcase_add_test(calls, no_dirty_bits);
 	tcase_add_test(calls, metadata_runs_out);
 	tcase_add_test(calls, vcpu_areas);
 	tcase_add_test(calls, vcpu_limit);

@@ -147,6 +147,18 @@ START_TEST(whole_life)
 	run("unpause deb --json");
 	expect(output, "\"name\": \"deb\"");
 	run("domlog deb");
+	run("mem-set deb 3m");
+	run("mem-set 1 4096k --json");
+	expect(output, "\"name\": \"deb\"");
+	run("list deb --json");
+	expect(output, "\"memory_target_mib\": 4");
+	ck_assert_int_eq(line("mem-set deb 5"), STATUS_FAILED);
+	expect(error, "expected 1 to 4 MiB, which it was created with, found 5");
+	ck_assert_int_eq(line("mem-set deb 3x"), STATUS_USAGE);
+	expect(error, "found '3x'");
+	ck_assert_int_eq(line("mem-set deb -3"), STATUS_USAGE);
+	ck_assert_int_eq(line("mem-set deb 99999999999999999999"), STATUS_USAGE);
+	ck_assert_int_eq(line("mem-set deb"), STATUS_USAGE);
 	run("destroy deb");
 	run("list");
 	ck_assert_ptr_null(strstr(output, "deb"));
@@ -157,6 +169,36 @@ START_TEST(whole_life)
 	ck_assert_int_eq(line("pause"), STATUS_USAGE);
 	ck_assert_int_eq(line("console"), STATUS_USAGE);
 	ck_assert_int_eq(line("create"), STATUS_USAGE);
+}
+END_TEST
+
+/* The client asks socled who it is, and the hypervisor itself for the counters. */
+START_TEST(counters)
+{
+	json_t *data;
+
+	run("create %s vcpus=2");
+	context.handle = fake_start(SOCLE_VENDOR_SVM);
+	context.opened = true;
+	fake.exits[0][SOCLE_EXIT_IO] = 40;
+	fake.exits[1][SOCLE_EXIT_IO] = 2;
+	fake.exits[1][SOCLE_EXIT_HLT] = 7;
+	run("stat deb --json");
+	data = json_loads(output, 0, NULL);
+	ck_assert_int_eq(json_integer_value(json_object_get(data, "domid")), 1);
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(data, "exits"), "io")),
+			 42);
+	ck_assert_uint_eq(json_array_size(json_object_get(data, "vcpu_list")), 2);
+	json_decref(data);
+	run("stat 1");
+	expect(output, "EXIT REASON");
+	expect(output, "hlt               7");
+	ck_assert_ptr_null(strstr(output, "xsetbv"));
+	ck_assert_int_eq(line("stat other"), STATUS_FAILED);
+	expect(error, "there is no domain 'other'");
+	ck_assert_int_eq(line("stat deb --count 2"), STATUS_USAGE);
+	expect(error, "since its start only");
+	context.opened = false;
 }
 END_TEST
 
@@ -215,6 +257,13 @@ START_TEST(paused_and_console)
 	run("shutdown deb");
 	/* It ends by itself. */
 	line("console deb");
+	ck_assert_int_eq(line("console -t tty deb"), STATUS_USAGE);
+	expect(error, "expected serial or pv, found 'tty'");
+	run("create %s name=other");
+	ck_assert_int_eq(line("console -t pv other"), STATUS_FAILED);
+	expect(error, "has no pv console 0: its configuration has \"channel\" for them");
+	ck_assert_int_eq(line("console -n 1 other"), STATUS_FAILED);
+	expect(error, "has no serial console 1");
 }
 END_TEST
 
@@ -266,6 +315,7 @@ Suite *unit_suite(void)
 	tcase_add_checked_fixture(all, start, stop);
 	tcase_set_timeout(all, 60);
 	tcase_add_test(all, whole_life);
+	tcase_add_test(all, counters);
 	tcase_add_test(all, create_with_console);
 	tcase_add_test(all, bad_configurations);
 	tcase_add_test(all, paused_and_console);

@@ -309,6 +309,101 @@ START_TEST(holes)
 }
 END_TEST
 
+/* The leaf's entry for an address, as the processor would find it to set bits in it. */
+static uint64_t *leaf_entry(uint64_t at)
+{
+	hpa_t table = ept.root;
+
+	for (unsigned shift = 39;; shift -= 9) {
+		uint64_t *entry =
+			(uint64_t *)(table.v - ARENA_PA + arena.virtual) + (at >> shift) % 512;
+
+		ck_assert_uint_ne(*entry & ept.format->present_mask, 0);
+		if (shift == 12 || (*entry & ept.format->large))
+			return entry;
+		table = hpa(*entry & 0x000ffffffffff000ull);
+	}
+}
+
+static uint64_t written[6];
+
+static void take(uint64_t from, uint64_t bytes)
+{
+	memset(written, 0, sizeof(written));
+	ck_assert_uint_eq(ept_take_dirty(&ept, gpa(from), bytes, written), bytes);
+}
+
+static bool only(uint64_t page)
+{
+	for (uint64_t i = 0; i < 384; i++)
+		if ((written[i / 64] >> i % 64 & 1) != (i == page))
+			return false;
+	return true;
+}
+
+/* Written once when it is mapped, and once for each time that the processor says so. */
+START_TEST(dirty)
+{
+	static const uint64_t from = GIB(1) + MIB(2) - 100 * PAGE_BYTES;
+	struct ept_leaf leaf;
+	uint64_t used;
+
+	start(_i & 1 ? &ept_format_npt : &ept_format_ept, true, ARENA_PAGES);
+	/* of 1 GiB, 2 MiB or 4 KiB; and 150 pages in the middle that are not mapped */
+	ck_assert_int_eq(ept_map(&ept, gpa(_i & 2 ? 0 : PAGE_BYTES), hpa(GIB(8)), GIB(2), EPT_ALL,
+				 MEMORY_WB),
+			 EPT_OK);
+	ck_assert_int_eq(ept_unmap(&ept, gpa(from + 150 * PAGE_BYTES), 150 * PAGE_BYTES), EPT_OK);
+	take(from, 384 * PAGE_BYTES);
+	for (uint64_t i = 0; i < 384; i++)
+		ck_assert_uint_eq(written[i / 64] >> i % 64 & 1, i < 150 || i >= 300);
+	used = arena.next;
+	for (uint64_t i = 0; i < 384; i++) {
+		if (i >= 150 && i < 300)
+			continue;
+		*leaf_entry(from + i * PAGE_BYTES) |= ept.format->dirty;
+		take(from, 384 * PAGE_BYTES);
+		ck_assert(only(i));
+		take(from, 384 * PAGE_BYTES);
+		ck_assert(only(384));
+	}
+	ck_assert_uint_eq(arena.next, used);
+	for (uint64_t i = 0; i < 384; i++) {
+		uint64_t at = from + i * PAGE_BYTES;
+
+		ck_assert_int_eq(ept_lookup(&ept, gpa(at), &leaf), i < 150 || i >= 300);
+		if (i >= 150 && i < 300)
+			continue;
+		ck_assert_uint_eq(leaf.bytes, PAGE_BYTES);
+		ck_assert_uint_eq(leaf.address.v, GIB(8) + at - (_i & 2 ? 0 : PAGE_BYTES));
+		ck_assert_uint_eq(leaf.access, EPT_ALL);
+	}
+	/* Around it nothing has been taken. */
+	ck_assert_uint_ne(*leaf_entry(from - PAGE_BYTES) & ept.format->dirty, 0);
+	ck_assert_uint_ne(*leaf_entry(from + 384 * PAGE_BYTES) & ept.format->dirty, 0);
+	/* What is not mapped takes no tables. */
+	take(GIB(300), 384 * PAGE_BYTES);
+	ck_assert(only(384));
+	ck_assert_uint_eq(arena.next, used);
+}
+END_TEST
+
+/* The arena runs out before the second large page: what was found of the first is given. */
+START_TEST(dirty_no_page)
+{
+	uint64_t bits[6] = {0};
+
+	start(&ept_format_ept, true, 4);
+	ck_assert_int_eq(ept_map(&ept, gpa(0), hpa(0), MIB(4), EPT_ALL, MEMORY_WB), EPT_OK);
+	ck_assert_uint_eq(arena.next, 3);
+	ck_assert_uint_eq(ept_take_dirty(&ept, gpa(MIB(1)), 384 * PAGE_BYTES, bits), MIB(1));
+	for (uint64_t i = 0; i < 384; i++)
+		ck_assert_uint_eq(bits[i / 64] >> i % 64 & 1, i < 256);
+	ck_assert_uint_eq(ept_take_dirty(&ept, gpa(MIB(2)), PAGE_BYTES, bits), 0);
+	ck_assert_uint_ne(*leaf_entry(MIB(2)) & ept.format->dirty, 0);
+}
+END_TEST
+
 START_TEST(bad_ranges)
 {
 	uint64_t used;
@@ -369,6 +464,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tables, largest_pages);
 	tcase_add_test(tables, split_keeps_the_rest);
 	tcase_add_loop_test(tables, holes, 0, 2);
+	tcase_add_loop_test(tables, dirty, 0, 4);
+	tcase_add_test(tables, dirty_no_page);
 	tcase_add_test(tables, bad_ranges);
 	tcase_add_loop_test(tables, no_page, 0, 7);
 	suite_add_tcase(suite, tables);

@@ -88,7 +88,7 @@ START_TEST(goes_on)
 	static const enum socle_exit_reason nothing[] = {SOCLE_EXIT_NMI_WINDOW,
 							 SOCLE_EXIT_INVD,
 							 SOCLE_EXIT_EXCEPTION,
-							 SOCLE_EXIT_EOI,
+							 SOCLE_EXIT_TIMER,
 							 SOCLE_EXIT_IPI,
 							 SOCLE_EXIT_WAKE,
 							 SOCLE_EXIT_INTERRUPT_WINDOW,
@@ -112,8 +112,10 @@ END_TEST
 START_TEST(ends_of_a_guest)
 {
 	fake_register(VCPU_CR3, 0x3000);
+	guest->exit.information = SOCLE_SHUTDOWN_TASK_GATE;
 	rig_exit(0, SOCLE_EXIT_SHUTDOWN);
 	rig_check_left(0, SOCLE_EXIT_SHUTDOWN);
+	ck_assert_uint_eq(area->info[0], SOCLE_SHUTDOWN_TASK_GATE);
 	ck_assert_uint_eq(area->system.cr3, 0x3000);
 	rig_run(0);
 	guest->exit.code = 0x80000021;

@@ -106,6 +106,31 @@ START_TEST(maps)
 }
 END_TEST
 
+/* In as many calls as it takes, and the flush once, at the end, whatever happens. */
+START_TEST(dirty_logs)
+{
+	const uint64_t pages = 2 * SOCLE_DIRTY_PAGES + 70;
+	uint64_t bits[(2 * SOCLE_DIRTY_PAGES + 70 + 63) / 64] = {[1] = 1};
+
+	ck_assert_int_eq(socle_dirty_log(&own, 1, 0, pages * 4096, bits), (int64_t)pages * 4096);
+	/* The fake has written each page whose number is a multiple of 100. */
+	for (uint64_t i = 0; i < pages; i++)
+		ck_assert_uint_eq(bits[i / 64] >> i % 64 & 1, i % 100 == 0 || i == 64);
+	ck_assert_uint_eq(fake_domains.flushes, 1);
+	ck_assert_int_eq(socle_dirty_log(&own, 1, 0, 0, bits), 0);
+	ck_assert_uint_eq(fake_domains.flushes, 2);
+	ck_assert_int_eq(socle_dirty_log(&own, 1, 5, 4096, bits), SOCLE_ERROR_ARGUMENT);
+	ck_assert_int_eq(socle_dirty_log(&own, 1, 0, 5, bits), SOCLE_ERROR_ARGUMENT);
+	ck_assert_uint_eq(fake_domains.flushes, 2);
+	/* From page 1,000 on the fake is out of memory. */
+	ck_assert_int_eq(socle_dirty_log(&own, 1, 990 * 4096, 20 * 4096, bits), SOCLE_ERROR_MEMORY);
+	ck_assert_uint_eq(fake_domains.flushes, 3);
+	fake.fail_call = SOCLE_CALL_DIRTY_LOG;
+	fake.fail_result = 8192;
+	ck_assert_int_eq(socle_dirty_log(&own, 1, 0, 4096, bits), SOCLE_ERROR_REPLY);
+}
+END_TEST
+
 START_TEST(vcpus)
 {
 	ck_assert_int_eq(socle_domain_assign(&root, 1, frame(10), SOCLE_FRAME_BYTES), SOCLE_OK);
@@ -142,6 +167,7 @@ TCase *domain_case(void)
 	tcase_add_test(domains, assigns);
 	tcase_add_test(domains, destroys);
 	tcase_add_test(domains, maps);
+	tcase_add_test(domains, dirty_logs);
 	tcase_add_test(domains, vcpus);
 	tcase_add_test(domains, nonsense);
 	return domains;

@@ -5,11 +5,13 @@
  * reach and what the service VM can reach are as the model says; also through translations that a
  * CPU may have cached since it was last told to forget them.
  *
+ * The first seeds are the same in every run, the last is not; a failure names its seed.
  * OWNERSHIP_SEED=n runs the sequence of one seed alone; OWNERSHIP_STEPS=n sets its length.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "domain_calls.h"
 #include "unit.h"
@@ -35,6 +37,7 @@ struct client {
 	unsigned on[VCPUS];	      /* the CPU that runs it, or NO_CPU */
 	uint64_t area[VCPUS];	      /* host-physical */
 	uint64_t page[WINDOW_PAGES];  /* host-physical | access; 0: not mapped */
+	bool dirty[WINDOW_PAGES];     /* not asked about since it was mapped */
 	bool may_reach[FRAMES];	      /* by a translation that may be cached */
 	const struct domain *address; /* to look at its tables */
 };
@@ -396,8 +399,10 @@ static void any_range(uint64_t *first, uint64_t *count)
 
 static void set_pages(struct client *c, uint64_t first, uint64_t count, uint64_t to)
 {
-	for (uint64_t i = 0; i < count; i++)
+	for (uint64_t i = 0; i < count; i++) {
 		c->page[first + i] = to != 0 ? to + i * PAGE_BYTES : 0;
+		c->dirty[first + i] = to != 0;
+	}
 }
 
 static bool any_mapped(const struct client *c, uint64_t first, uint64_t count)
@@ -448,6 +453,31 @@ static void unmap(struct client *c)
 		return;
 	expect("unmap", result, (int64_t)(count * PAGE_BYTES));
 	set_pages(c, first, count, 0);
+}
+
+static void dirty_log(struct client *c)
+{
+	uint64_t first, count;
+	struct socle_reply reply;
+	bool refused;
+	int64_t result;
+
+	any_range(&first, &count);
+	result = own(any_cpu(), c, SOCLE_CALL_DIRTY_LOG, WINDOW + first * PAGE_BYTES,
+		     count * PAGE_BYTES, random_below(2), &refused);
+	if (is_refused(c, "dirty_log", result, refused))
+		return;
+	count = min_u64(count, SOCLE_DIRTY_PAGES);
+	expect("dirty_log", result, (int64_t)(count * PAGE_BYTES));
+	reply = calls_reply();
+	for (uint64_t i = 0; i < SOCLE_DIRTY_PAGES; i++) {
+		bool dirty = i < count && c->dirty[first + i];
+
+		if ((reply.word[i / 64] >> i % 64 & 1) != dirty)
+			wrong("page %llu of the dirty log", (unsigned long long)i);
+		if (i < count)
+			c->dirty[first + i] = false;
+	}
 }
 
 static void vcpu_create(struct client *c)
@@ -613,8 +643,10 @@ static void random_step(void)
 		assign(c);
 	else if (choice < 44)
 		map(c);
-	else if (choice < 52)
+	else if (choice < 50)
 		unmap(c);
+	else if (choice < 53)
+		dirty_log(c);
 	else if (choice < 60)
 		vcpu_create(c);
 	else if (choice < 74)
@@ -665,11 +697,20 @@ static uint64_t setting(const char *name, uint64_t otherwise)
 	return text != NULL ? strtoull(text, NULL, 0) : otherwise;
 }
 
+/* Another one in each run. */
+static uint64_t fresh_seed(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) % 1000000007;
+}
+
 START_TEST(random_calls)
 {
 	uint64_t steps = setting("OWNERSHIP_STEPS", STEPS);
 
-	seed = setting("OWNERSHIP_SEED", (uint64_t)_i);
+	seed = setting("OWNERSHIP_SEED", _i < SEEDS ? (uint64_t)_i : fresh_seed());
 	random_state = (seed + 1) * 0x9e3779b97f4a7c15ull;
 	calls_start(FRAMES, seed & 1 ? &ept_format_npt : &ept_format_ept);
 	for (unsigned i = 0; i < CLIENTS; i++)
@@ -696,7 +737,7 @@ Suite *unit_suite(void)
 	TCase *tests = tcase_create("ownership");
 
 	tcase_set_timeout(tests, 600);
-	tcase_add_loop_test(tests, random_calls, 0, getenv("OWNERSHIP_SEED") ? 1 : SEEDS);
+	tcase_add_loop_test(tests, random_calls, 0, getenv("OWNERSHIP_SEED") ? 1 : SEEDS + 1);
 	suite_add_tcase(suite, tests);
 	return suite;
 }

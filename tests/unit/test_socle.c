@@ -203,7 +203,7 @@ START_TEST(stat_usage)
 	ck_assert_int_eq(line("stat --interval x"), STATUS_USAGE);
 	ck_assert_int_eq(line("stat --interval 0.01 --count 0"), STATUS_USAGE);
 	ck_assert_int_eq(line("stat --count -1"), STATUS_USAGE);
-	ck_assert_int_eq(line("stat now"), STATUS_USAGE);
+	ck_assert_int_eq(line("stat now then"), STATUS_USAGE);
 }
 END_TEST
 

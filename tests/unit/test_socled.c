@@ -147,6 +147,37 @@ START_TEST(restarts)
 }
 END_TEST
 
+/* Each that ended stays under a name of its own, up to the last, which keeps the given one. */
+START_TEST(renames)
+{
+	json_t *reply, *domain;
+	unsigned kept = 0;
+	size_t i;
+
+	rig_do(CREATE(rig_config("a", "crash", "on_crash", "rename-restart")));
+	for (double end = daemon_now() + 10; kept < RESTART_LIMIT + 1;) {
+		ck_assert_msg(daemon_now() < end, "%u", kept);
+		daemon_step(&rig, 10);
+		kept = 0;
+		reply = rig_ask(true, "{ss}", "do", "list");
+		json_array_foreach(json_object_get(reply, "domains"), i, domain)
+		{
+			const char *name = json_string_value(json_object_get(domain, "name"));
+			const char *state = json_string_value(json_object_get(domain, "state"));
+
+			ck_assert_int_eq(name[0], 'a');
+			kept += strcmp(state, "crashed") == 0 &&
+				json_is_true(json_object_get(domain, "live"));
+		}
+		json_decref(reply);
+	}
+	expect_entry("a", "crashed", "it ended 6 times");
+	expect_entry("1", "crashed", "as told");
+	rig_refuse("there is a domain 'a' already", DOMAIN("a", ""));
+	ck_assert_uint_eq(rig.pool.frames.free, RIG_FRAMES - 3 * (RESTART_LIMIT + 1));
+}
+END_TEST
+
 START_TEST(waits_for_end)
 {
 	json_t *reply;
@@ -291,19 +322,24 @@ END_TEST
 
 /* Console -------------------------------------------------------------------------------------- */
 
-static int attach(const char *name, bool *writer)
+static int attach_to(const char *name, const char *more, bool *writer)
 {
-	char line[80];
+	char line[128];
 	int fd = -1;
 	json_t *reply;
 
-	snprintf(line, sizeof(line), "{\"do\":\"console\",\"domain\":\"%s\"}\n", name);
+	snprintf(line, sizeof(line), "{\"do\":\"console\",\"domain\":\"%s\"%s}\n", name, more);
 	rig_send(rig_client, line, strlen(line));
 	reply = rig_receive(rig_client, &fd);
 	ck_assert(fd >= 0);
 	*writer = json_is_true(json_object_get(reply, "writer"));
 	json_decref(reply);
 	return fd;
+}
+
+static int attach(const char *name, bool *writer)
+{
+	return attach_to(name, "", writer);
 }
 
 /* Works until the text has come. */
@@ -354,6 +390,69 @@ START_TEST(consoles)
 }
 END_TEST
 
+/* The second UART, and channels; without a type it is the first that there is. */
+START_TEST(more_consoles)
+{
+	json_t *config = rig_config("a", "", NULL, NULL);
+	bool writer;
+	int fd;
+
+	json_object_set_new(config, "serial", json_pack("[ss]", "none", "pty"));
+	json_object_set_new(config, "channel", json_pack("[ss]", "name=x", "name=y"));
+	rig_do(CREATE(config));
+	fd = attach("a", &writer);
+	ck_assert(writer);
+	expect_text(fd, "hello from serial 2\n");
+	close(fd);
+	fd = attach_to("a", ",\"type\":\"pv\",\"number\":1", &writer);
+	ck_assert(writer);
+	expect_text(fd, "hello from channel 1, y\n");
+	close(fd);
+	rig_refuse("has no pv console 2", "{ss ss ss si}", "do", "console", "domain", "a", "type",
+		   "pv", "number", 2);
+	rig_refuse("has no serial console 0", "{ss ss ss}", "do", "console", "domain", "a", "type",
+		   "serial");
+	rig_refuse("has no pv console -1", "{ss ss ss si}", "do", "console", "domain", "a", "type",
+		   "pv", "number", -1);
+}
+END_TEST
+
+static json_int_t memory_of(const char *name, const char *key)
+{
+	json_t *entry = rig_entry(name);
+	json_int_t value = json_integer_value(json_object_get(entry, key));
+
+	json_decref(entry);
+	return value;
+}
+
+/* What the guest says about it by its VMM is believed within bounds only. */
+START_TEST(memory)
+{
+	double end = daemon_now() + 10;
+
+	rig_do(DOMAIN("a", ""));
+	ck_assert_int_eq(memory_of("a", "memory_mib"), 4);
+	rig_do("{ss ss si}", "do", "memory", "domain", "a", "mib", 3);
+	ck_assert_int_eq(memory_of("a", "memory_target_mib"), 3);
+	while (memory_of("a", "memory_mib") != 3) {
+		ck_assert(daemon_now() < end);
+		daemon_step(&rig, 5);
+	}
+	ck_assert_int_eq(memory_of("a", "memory_free_mib"), 1);
+	ck_assert_int_eq(memory_of("a", "memory_max_mib"), 4);
+	rig_refuse("expected 1 to 4 MiB", "{ss ss si}", "do", "memory", "domain", "a", "mib", 5);
+	rig_refuse("expected 1 to 4 MiB", "{ss ss si}", "do", "memory", "domain", "a", "mib", 0);
+	rig_refuse("expected an integer", "{ss ss ss}", "do", "memory", "domain", "a", "mib", "1");
+	rig_refuse("there is no domain", "{ss ss si}", "do", "memory", "domain", "b", "mib", 1);
+	rig_do(DOMAIN("b", "liar"));
+	rig_do("{ss ss si}", "do", "memory", "domain", "b", "mib", 2);
+	rig_do(VERB("pause", "b")); /* what it said before has come */
+	ck_assert_int_eq(memory_of("b", "memory_mib"), 4);
+	ck_assert_int_eq(memory_of("b", "memory_free_mib"), 0);
+}
+END_TEST
+
 /* A reader that does not read holds nobody up. */
 START_TEST(slow_reader)
 {
@@ -366,7 +465,7 @@ START_TEST(slow_reader)
 	fast = attach("a", &writer);
 	memset(block, 'x', sizeof(block));
 	for (int i = 0; i < 300; i++) {
-		ring_put(&daemon_find(&rig, "a")->console.ring, block, sizeof(block));
+		ring_put(&daemon_find(&rig, "a")->console[0]->ring, block, sizeof(block));
 		rig_send(slow, "z", 1);
 		while (recv(fast, block, sizeof(block), MSG_DONTWAIT) > 0)
 			;
@@ -472,6 +571,24 @@ START_TEST(hostile_clients)
 }
 END_TEST
 
+/* A domain that a client asks for while socled ends goes as well: rig_stop() waits for that. */
+START_TEST(asked_while_ending)
+{
+	int fd = rig_connect();
+	json_t *request =
+		json_pack("{ss so}", "do", "create", "config", rig_config("b", "", NULL, NULL));
+	char *text = json_dumps(request, JSON_COMPACT);
+
+	rig_ends_at_once = true;
+	rig_do(DOMAIN("a", ""));
+	ck_assert_int_eq(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+	ck_assert_int_eq(send(fd, "\n", 1, 0), 1);
+	close(fd);
+	free(text);
+	json_decref(request);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("socled");
@@ -485,6 +602,7 @@ Suite *unit_suite(void)
 	tcase_add_test(all, crashes);
 	tcase_add_test(all, preserves);
 	tcase_add_test(all, restarts);
+	tcase_add_test(all, renames);
 	tcase_add_test(all, waits_for_end);
 	tcase_add_test(all, bad_starts);
 	tcase_add_test(all, networks);
@@ -493,10 +611,13 @@ Suite *unit_suite(void)
 	tcase_add_test(all, hypervisor_refuses);
 	tcase_add_test(all, takes_leftovers);
 	tcase_add_test(all, consoles);
+	tcase_add_test(all, more_consoles);
+	tcase_add_test(all, memory);
 	tcase_add_test(all, slow_reader);
 	tcase_add_test(all, bad_requests);
 	tcase_add_test(all, too_long_a_line);
 	tcase_add_test(all, hostile_clients);
+	tcase_add_test(all, asked_while_ending);
 	suite_add_tcase(suite, all);
 	suite_add_tcase(suite, cycles_case());
 	return suite;

@@ -4,6 +4,7 @@
 
 #include "fake_guest.h"
 #include "unit.h"
+#include "vmm-user/vmm/control.h"
 #include "vmm-user/vmm/walk.h"
 
 #define AREA	 0x100000ull /* tables lie in AREA .. AREA + 64 pages */
@@ -244,6 +245,32 @@ static void put(uint64_t at, uint64_t value)
 	memcpy(guest.ram + at, &value, 8);
 }
 
+/* A walk that has nothing to do but to look: RAM is asked for once. And what is in the hole is
+ * none. */
+START_TEST(usual_and_hole)
+{
+	struct walk_registers r = {CR0_PG | CR0_WP, AREA, CR4_PAE, EFER_LMA, PHYSICAL};
+	uint64_t *table, gpa = 0;
+	uint32_t error = 0;
+
+	fake_guest_start();
+	table = (uint64_t *)(guest.ram + AREA);
+	for (unsigned level = 0; level < 4; level++)
+		table[level * 512] = (AREA + (level + 1) * 4096) | P | W | A | D;
+	guest.asked = 0;
+	ck_assert(walk(fake_vmm, &r, 0x123, WALK_WRITE, &gpa, &error));
+	ck_assert_uint_eq(gpa, AREA + 4 * 4096 + 0x123);
+	ck_assert_uint_eq(guest.asked, 1);
+
+	table[0] = VMM_HOLE | P | W | A | D;
+	*(uint64_t *)(guest.ram + VMM_HOLE) = (AREA + 2 * 4096) | P | W | A | D;
+	walk(fake_vmm, &r, 0x123, WALK_WRITE, &gpa, &error);
+	ck_assert_uint_eq(guest.reads, 0);
+	ck_assert_uint_eq(error, WALK_ERROR_PRESENT | WALK_ERROR_RESERVED | WALK_ERROR_WRITE);
+	fake_guest_stop();
+}
+END_TEST
+
 START_TEST(accessed_and_dirty)
 {
 	struct walk_registers r = {CR0_PG, 0x1000, CR4_PAE, EFER_LMA, 40};
@@ -289,6 +316,7 @@ Suite *unit_suite(void)
 	tcase_set_timeout(test, 60);
 	tcase_add_loop_test(test, as_the_reference, 0, 4);
 	tcase_add_test(test, accessed_and_dirty);
+	tcase_add_test(test, usual_and_hole);
 	suite_add_tcase(suite, test);
 	return suite;
 }

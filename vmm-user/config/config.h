@@ -108,16 +108,18 @@ bool config_parse_override(struct config_tree *tree, const char *text,
 
 /* domain_config.c: what the keys mean ---------------------------------------------------------- */
 
-#define CONFIG_NAME_MAX	   63
-#define CONFIG_PATH_MAX	   1023
-#define CONFIG_CMDLINE_MAX 2047
-#define CONFIG_DISKS_MAX   16
-#define CONFIG_NETS_MAX	   8
-#define CONFIG_MEMORY_MAX  (16u << 20) /* MiB */
-#define CONFIG_CPUS_MAX	   1024
+#define CONFIG_NAME_MAX	    63
+#define CONFIG_PATH_MAX	    1023
+#define CONFIG_CMDLINE_MAX  2047
+#define CONFIG_DISKS_MAX    16
+#define CONFIG_NETS_MAX	    8
+#define CONFIG_SERIALS_MAX  2
+#define CONFIG_CHANNELS_MAX 4
+#define CONFIG_MEMORY_MAX   (16u << 20) /* MiB */
+#define CONFIG_CPUS_MAX	    1024
 
 enum domain_type { DOMAIN_HVM, DOMAIN_PVH };
-enum domain_action { ACTION_DESTROY, ACTION_RESTART, ACTION_PRESERVE };
+enum domain_action { ACTION_DESTROY, ACTION_RESTART, ACTION_PRESERVE, ACTION_RENAME_RESTART };
 
 struct disk_config {
 	char target[CONFIG_PATH_MAX + 1]; /* "" for a CD drive without a disc */
@@ -151,7 +153,9 @@ struct domain_config {
 	unsigned int disks;
 	struct net_config net[CONFIG_NETS_MAX];
 	unsigned int nets;
-	bool serial;	 /* the first UART is the console */
+	bool serial[CONFIG_SERIALS_MAX];       /* the UART has a console */
+	char channel[CONFIG_CHANNELS_MAX][64]; /* names of virtio consoles */
+	unsigned int channels;
 	bool local_time; /* the real-time clock is in local time */
 	enum domain_action on_poweroff, on_reboot, on_crash, on_watchdog;
 };
@@ -182,6 +186,12 @@ bool config_disk(const struct config_value *value, const char *directory, struct
 /* One string of "vif" (xl-network-configuration(5)). */
 bool config_net(const struct config_value *value, struct net_config *net,
 		struct config_reporter *reporter);
+
+/* channel.c: the keys "serial" and "channel"; NULL if they are not there. */
+bool config_serial(const struct config_value *value, struct domain_config *config,
+		   struct config_reporter *reporter);
+bool config_channels(const struct config_value *value, struct domain_config *config,
+		     struct config_reporter *reporter);
 
 /* cpus.c: "0-3,^2,7" in the form that cpuset takes; false: it is no set, or does not fit. */
 bool config_cpus(const char *text, char *out, size_t size);

@@ -31,8 +31,10 @@ static bool refuse(struct draft *draft, const char *what, const char *expected, 
 /* Keys that do not change what a guest sees here. */
 static bool is_ignored(const char *key)
 {
-	static const char *const ignored[] = {"backendtype", "discard", "no-discard",
-					      "direct-io-safe", "specification"};
+	static const char *const ignored[] = {
+		"backendtype",	 "backend",   "discard", "no-discard", "direct-io-safe",
+		"specification", "removable", "devid",	 "trusted",
+	};
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
 		if (strcmp(ignored[i], key) == 0)

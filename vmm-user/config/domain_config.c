@@ -24,17 +24,32 @@ static bool refuse(struct reader *reader, const struct config_value *value, cons
 	return false;
 }
 
+/* A number, also as a string of digits, which xl takes for one. */
+static bool is_number(const struct config_value *value, int64_t *number)
+{
+	char *end;
+
+	*number = value->number;
+	if (value->type != CONFIG_STRING)
+		return value->type == CONFIG_NUMBER;
+	if (value->text[0] < '0' || value->text[0] > '9' || strlen(value->text) > 18)
+		return false;
+	*number = strtoll(value->text, &end, 10);
+	return *end == 0;
+}
+
 /* *out stays as it is if the key is not there. False: reported. */
 static bool read_number(struct reader *reader, const char *key, uint32_t minimum, uint32_t maximum,
 			uint32_t *out)
 {
 	const struct config_value *value = config_find(reader->tree, key);
 	char expected[64];
+	int64_t number;
 
 	if (value == NULL)
 		return true;
-	if (value->type == CONFIG_NUMBER && value->number >= minimum && value->number <= maximum) {
-		*out = (uint32_t)value->number;
+	if (is_number(value, &number) && number >= minimum && number <= maximum) {
+		*out = (uint32_t)number;
 		return true;
 	}
 	snprintf(expected, sizeof(expected), "a number from %u to %u", minimum, maximum);
@@ -344,20 +359,14 @@ static bool read_nets(struct reader *reader)
 	return good;
 }
 
-static bool read_serial(struct reader *reader)
+static bool read_consoles(struct reader *reader)
 {
-	const struct config_value *value = config_find(reader->tree, "serial");
+	bool good = config_serial(config_find(reader->tree, "serial"), reader->config,
+				  reader->reporter);
 
-	reader->config->serial = true;
-	if (value != NULL && value->type == CONFIG_LIST && value->items == 1)
-		value = &value->item[0];
-	if (value == NULL || (value->type == CONFIG_STRING && strcmp(value->text, "pty") == 0))
-		return true;
-	if (value->type == CONFIG_STRING && strcmp(value->text, "none") == 0) {
-		reader->config->serial = false;
-		return true;
-	}
-	return refuse(reader, value, "serial", "\"pty\", which 'socle console' shows, or \"none\"");
+	return config_channels(config_find(reader->tree, "channel"), reader->config,
+			       reader->reporter) &&
+	       good;
 }
 
 /* Actions -------------------------------------------------------------------------------------- */
@@ -366,6 +375,7 @@ static const char *const action_name[] = {
 	[ACTION_DESTROY] = "destroy",
 	[ACTION_RESTART] = "restart",
 	[ACTION_PRESERVE] = "preserve",
+	[ACTION_RENAME_RESTART] = "rename-restart",
 };
 
 const char *domain_action_name(enum domain_action action)
@@ -387,8 +397,16 @@ static bool read_action(struct reader *reader, const char *key, enum domain_acti
 			return true;
 		}
 	}
+	if (strncmp(text, "coredump-", 9) == 0 || strcmp(text, "soft-reset") == 0) {
+		config_error(reader->reporter, config_find(reader->tree, key)->place,
+			     "%s: \"%s\" is not supported: %s", key, text,
+			     text[0] == 'c'
+				     ? "no dump is written; take what is behind \"coredump-\""
+				     : "take \"restart\"");
+		return false;
+	}
 	return refuse(reader, config_find(reader->tree, key), key,
-		      "\"destroy\", \"restart\" or \"preserve\"");
+		      "\"destroy\", \"restart\", \"rename-restart\" or \"preserve\"");
 }
 
 static bool read_actions(struct reader *reader)
@@ -405,6 +423,19 @@ static bool read_actions(struct reader *reader)
 	return read_action(reader, "on_watchdog", &config->on_watchdog) && good;
 }
 
+/* 0, "", "0" or []: a key that switches nothing on asks for what there is. */
+static bool is_off(const struct config_value *value)
+{
+	switch (value->type) {
+	case CONFIG_NUMBER:
+		return value->number == 0;
+	case CONFIG_STRING:
+		return value->text[0] == 0 || strcmp(value->text, "0") == 0;
+	default:
+		return value->items == 0;
+	}
+}
+
 static bool check_keys(struct reader *reader)
 {
 	bool good = true;
@@ -412,6 +443,8 @@ static bool check_keys(struct reader *reader)
 	for (size_t i = 0; i < reader->tree->entries; i++) {
 		const struct config_entry *entry = &reader->tree->entry[i];
 
+		if (config_key_use(entry->key) != KEY_UNKNOWN && is_off(&entry->value))
+			continue;
 		switch (config_key_use(entry->key)) {
 		case KEY_USED:
 			break;
@@ -435,8 +468,8 @@ bool config_domain(const struct config_tree *tree, const char *directory,
 		   struct domain_config *config, struct config_reporter *reporter)
 {
 	static bool (*const readers[])(struct reader *) = {
-		check_keys, read_name,	read_uuid,  read_type, read_memory, read_vcpus,
-		read_cpus,  read_image, read_disks, read_nets, read_serial, read_actions,
+		check_keys, read_name,	read_uuid,  read_type, read_memory,   read_vcpus,
+		read_cpus,  read_image, read_disks, read_nets, read_consoles, read_actions,
 	};
 	struct reader reader = {tree, directory, config, reporter};
 	uint32_t local = 0;

@@ -34,6 +34,21 @@ static bool parse_mac(const char *text, uint8_t mac[6])
 	return strspn(text, "0123456789abcdefABCDEF:") == 17;
 }
 
+/* What the service VM's own network or the guest has to do. */
+static bool is_ignored(const char *key)
+{
+	static const char *const ignored[] = {
+		"script", "ip",	   "backend", "rate",	 "vifname", "gatewaydev",
+		"netdev", "devid", "mtu",     "trusted", "accel",
+	};
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
+		if (strcmp(ignored[i], key) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool take_pair(const struct config_value *value, struct net_config *net, bool *has_mac,
 		      const char *key, const char *word, struct config_reporter *reporter)
 {
@@ -58,8 +73,8 @@ static bool take_pair(const struct config_value *value, struct net_config *net, 
 			config_warn(reporter, value->place,
 				    "vif: model '%.100s' is not supported: virtio-net is used",
 				    word);
-	} else if (strcmp(key, "script") == 0) {
-		config_warn(reporter, value->place, "vif: 'script' is not used");
+	} else if (is_ignored(key)) {
+		config_warn(reporter, value->place, "vif: '%s' is not used", key);
 	} else {
 		return refuse(value, reporter, "key", "mac, bridge, type, model or script", key);
 	}

@@ -3,6 +3,8 @@
 
 #include "socle.h"
 
+#define PAGE 4096ull
+
 static int64_t call(const struct socle_handle *handle, enum socle_call number, uint64_t argument0,
 		    uint64_t argument1, uint64_t argument2, uint64_t argument3)
 {
@@ -118,18 +120,49 @@ int64_t socle_unmap(const struct socle_handle *handle, uint32_t domain, uint64_t
 	return (int64_t)done;
 }
 
+/* One call; *result is its result, and what it found is added to the bits from page `page` on. */
+static void take_dirty(const struct socle_handle *handle, const uint64_t argument[4], uint64_t page,
+		       uint64_t *bits, int64_t *result)
+{
+	struct socle_reply reply;
+
+	*result = socle_hypercall(handle, SOCLE_CALL_DIRTY_LOG, argument, &reply);
+	if (*result > (int64_t)argument[2])
+		*result = SOCLE_ERROR_REPLY;
+	/* One call's pages are whole words. */
+	for (uint64_t i = 0; *result > 0 && i < ((uint64_t)*result / PAGE + 63) / 64; i++)
+		bits[page / 64 + i] |= reply.word[i];
+}
+
+int64_t socle_dirty_log(const struct socle_handle *handle, uint32_t domain, uint64_t guest,
+			uint64_t bytes, uint64_t *bits)
+{
+	const uint64_t flush[4] = {domain, 0, 0, SOCLE_DIRTY_FLUSH};
+	uint64_t done = 0;
+	int64_t result = 0, flushed;
+
+	if (((guest | bytes) & (PAGE - 1)) != 0)
+		return SOCLE_ERROR_ARGUMENT;
+	while (done < bytes && result >= 0) {
+		uint64_t now = bytes - done, most = SOCLE_DIRTY_PAGES * PAGE;
+		const uint64_t argument[4] = {domain, guest + done, now < most ? now : most, 0};
+
+		take_dirty(handle, argument, done / PAGE, bits, &result);
+		/* A part of a call is done only where the next one fails. */
+		if (result >= 0 && (uint64_t)result < argument[2])
+			result = SOCLE_ERROR_MEMORY;
+		done += result >= 0 ? (uint64_t)result : 0;
+	}
+	take_dirty(handle, flush, 0, bits, &flushed);
+	if (result >= 0)
+		result = flushed;
+	return result < 0 ? result : (int64_t)done;
+}
+
 int socle_vcpu_create(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu,
 		      uint64_t area)
 {
 	return (int)call(handle, SOCLE_CALL_VCPU_CREATE, domain, vcpu, area, 0);
-}
-
-int socle_vcpu_run_vectors(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu,
-			   struct socle_vectors *vectors, bool load)
-{
-	if (handle->run == NULL)
-		return socle_vcpu_run(handle, domain, vcpu);
-	return (int)handle->run(&handle->key, domain, vcpu, vectors, load);
 }
 
 int socle_vcpu_run(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu)

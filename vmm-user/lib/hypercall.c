@@ -7,6 +7,7 @@
  */
 #include "socle.h"
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): what asm takes, and a function's name */
 #define RAW_CALL(name, instruction)                                                                \
 	int64_t name(uint64_t call, const struct socle_key *key, const uint64_t argument[4],       \
 		     struct socle_reply *reply)                                                    \
@@ -27,6 +28,7 @@
 		return (int64_t)rax;                                                               \
 	}
 
+/* NOLINTEND(bugprone-macro-parentheses) */
 RAW_CALL(socle_raw_vmmcall, "vmmcall")
 RAW_CALL(socle_raw_vmcall, "vmcall")
 
@@ -37,27 +39,22 @@ RAW_CALL(socle_raw_vmcall, "vmcall")
 #define XMM_LOAD(number, offset)  "movups " #offset "(%[vectors]), %%xmm" #number "\n\t"
 #define XMM_STORE(number, offset) "movups %%xmm" #number ", " #offset "(%[vectors])\n\t"
 
-/* The compiler must not come between the registers and the instruction. */
+/* The compiler must not come between the registers and the instruction. There is no reply. */
 #define RAW_RUN(name, instruction)                                                                 \
 	int64_t name(const struct socle_key *key, uint64_t domain, uint64_t vcpu,                  \
 		     struct socle_vectors *vectors, bool load)                                     \
 	{                                                                                          \
 		uint64_t rax = SOCLE_CALL_VCPU_RUN;                                                \
-		uint64_t rdi = key->word[0];                                                       \
-		uint64_t rsi = key->word[1];                                                       \
-		uint64_t rdx = domain;                                                             \
 		register uint64_t r10 __asm__("r10") = vcpu;                                       \
-		register uint64_t r8 __asm__("r8") = 0;                                            \
-		register uint64_t r9 __asm__("r9") = 0;                                            \
                                                                                                    \
 		__asm__ volatile(                                                                  \
 			"testb %[load], %[load]\n\t"                                               \
 			"jz 1f\n\t" XMM_ALL(XMM_LOAD) "1: " instruction "\n\t"                     \
 						      "cmpq %[violation], %%rax\n\t"               \
 						      "jne 2f\n\t" XMM_ALL(XMM_STORE) "2:"         \
-			: "+a"(rax), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8),         \
-			  "+r"(r9)                                                                 \
-			: [vectors] "r"(vectors), [load] "q"(load),                                \
+			: "+a"(rax)                                                                \
+			: "D"(key->word[0]), "S"(key->word[1]), "d"(domain),                       \
+			  "r"(r10), [vectors] "r"(vectors), [load] "q"(load),                      \
 			  [violation] "i"(SOCLE_EXIT_SECOND_LEVEL)                                 \
 			: "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",  \
 			  "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",     \

@@ -155,7 +155,7 @@ enum socle_open_status socle_open(const char *path, struct socle_handle *handle,
 				  struct socle_open_error *error)
 {
 	uint8_t table[TABLE_BYTES_MAX];
-	struct socle_acpi_body body;
+	struct socle_acpi_body body = {0};
 	enum socle_open_status status;
 	ssize_t bytes;
 

@@ -26,6 +26,7 @@ static const char *const reason_name[] = {
 	[SOCLE_EXIT_EOI] = "eoi",
 	[SOCLE_EXIT_IPI] = "ipi",
 	[SOCLE_EXIT_WAKE] = "wake",
+	[SOCLE_EXIT_TIMER] = "timer",
 };
 _Static_assert(sizeof(reason_name) / sizeof(reason_name[0]) == SOCLE_EXIT_COUNT,
 	       "every exit reason has a name");

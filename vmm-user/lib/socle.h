@@ -164,6 +164,21 @@ int64_t socle_map(const struct socle_handle *handle, uint32_t domain, uint64_t g
 int64_t socle_unmap(const struct socle_handle *handle, uint32_t domain, uint64_t guest,
 		    uint64_t bytes);
 
+/*
+ * Finds which pages of [guest, guest + bytes) the guest has written since the last time, or since
+ * they were mapped, in as many calls as it takes. What is written from now on is found the next
+ * time: so read the pages after this. The VMM's own writes are not found.
+ *
+ * @bits (bytes / 4096 + 63) / 64 words; bit n % 64 of word n / 64 is set for page n, the others
+ * stay
+ *
+ * Gives bytes, or the first error. SOCLE_ERROR_MEMORY: the first time takes a page of the domain's
+ * donated memory for each 2 MiB; what was found before is in the bits. SOCLE_ERROR_CALL: the
+ * processor cannot do it.
+ */
+int64_t socle_dirty_log(const struct socle_handle *handle, uint32_t domain, uint64_t guest,
+			uint64_t bytes, uint64_t *bits);
+
 /* Makes vCPU number `vcpu`; area is the host-physical address of its struct socle_vcpu_area. */
 int socle_vcpu_create(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu,
 		      uint64_t area);
@@ -171,8 +186,13 @@ int socle_vcpu_create(const struct socle_handle *handle, uint32_t domain, uint32
 /* Runs the vCPU on this CPU until it exits; gives enum socle_exit_reason. */
 int socle_vcpu_run(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu);
 /* The same with the guest's vector registers: see socle_raw_run. */
-int socle_vcpu_run_vectors(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu,
-			   struct socle_vectors *vectors, bool load);
+static inline int socle_vcpu_run_vectors(const struct socle_handle *handle, uint32_t domain,
+					 uint32_t vcpu, struct socle_vectors *vectors, bool load)
+{
+	if (handle->run == NULL)
+		return socle_vcpu_run(handle, domain, vcpu);
+	return (int)handle->run(&handle->key, domain, vcpu, vectors, load);
+}
 
 /* Ends the vCPU's run with SOCLE_EXIT_INTERRUPT, or its next one if it does not run. */
 int socle_vcpu_kick(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu);

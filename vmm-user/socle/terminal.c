@@ -11,17 +11,23 @@
 
 #define BLOCK_BYTES 4096
 
-enum status terminal_attach(struct context *context, const char *domain, int *console)
+enum status terminal_attach(struct context *context, const char *domain, const char *type,
+			    unsigned long number, int *console)
 {
+	json_t *request = json_pack("{ss ss sI}", "do", "console", "domain", domain, "number",
+				    (json_int_t)number);
 	struct client client;
 	json_t *reply = NULL;
 	enum status status = client_open(context, &client);
 
 	*console = -1;
-	if (status != STATUS_OK)
+	if (type != NULL)
+		json_object_set_new(request, "type", json_string(type));
+	if (status != STATUS_OK) {
+		json_decref(request);
 		return status;
-	status = client_send(context, &client,
-			     json_pack("{ss ss}", "do", "console", "domain", domain));
+	}
+	status = client_send(context, &client, request);
 	if (status == STATUS_OK)
 		status = client_receive(context, &client, &reply, console);
 	if (status == STATUS_OK && *console < 0) {

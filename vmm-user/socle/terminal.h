@@ -16,10 +16,12 @@ enum terminal_end {
 };
 
 /*
- * Asks for the domain's console. *console is its descriptor on success; says on context->error if
+ * Asks for the domain's console of that type, "serial" or "pv", and number; type NULL: for its
+ * first one. *console is its descriptor on success; says on context->error if
  * somebody else writes on it.
  */
-enum status terminal_attach(struct context *context, const char *domain, int *console);
+enum status terminal_attach(struct context *context, const char *domain, const char *type,
+			    unsigned long number, int *console);
 
 /*
  * Copies from the console to context->output, and from input to the console, until one of the ends.

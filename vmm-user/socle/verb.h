@@ -94,6 +94,7 @@ extern const struct verb verb_pause;
 extern const struct verb verb_unpause;
 extern const struct verb verb_shutdown;
 extern const struct verb verb_destroy;
+extern const struct verb verb_mem_set;
 extern const struct verb verb_domid;
 extern const struct verb verb_domname;
 extern const struct verb verb_domlog;

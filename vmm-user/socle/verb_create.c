@@ -129,7 +129,7 @@ static enum status run_console(struct job *job, bool paused)
 	status = client_send(context, &waiting,
 			     json_pack("{ss ss}", "do", "wait", "domain", job->name));
 	if (status == STATUS_OK)
-		status = terminal_attach(context, job->name, &console);
+		status = terminal_attach(context, job->name, NULL, 0, &console);
 	/* It was to be started, whether there is a console or not. */
 	if (!paused) {
 		enum status started = client_ask(

@@ -3,7 +3,7 @@
 #include "interrupt.h"
 #include "report.h"
 #include "sample.h"
-#include "verb.h"
+#include "verb_stat.h"
 
 #define INTERVAL_DEFAULT 1.0
 #define INTERVAL_MINIMUM 0.01
@@ -30,6 +30,26 @@ static const struct column cpu_columns[] = {
 	{NULL, NULL, FORMAT_PLAIN},
 };
 
+json_t *stat_reasons(json_t *exits)
+{
+	json_t *rows = json_array();
+	const char *reason;
+	json_t *count;
+
+	json_object_foreach(exits, reason, count)
+	{
+		json_t *row;
+
+		if (json_is_integer(count) && json_integer_value(count) == 0)
+			continue;
+		row = json_object();
+		json_object_set_new(row, "reason", json_string(reason));
+		json_object_set(row, "count", count);
+		json_array_append_new(rows, row);
+	}
+	return rows;
+}
+
 static void print_text(FILE *output, json_t *data)
 {
 	static const struct column fields[] = {
@@ -47,21 +67,8 @@ static void print_text(FILE *output, json_t *data)
 		{NULL, NULL, FORMAT_PLAIN},
 	};
 	json_t *exits = json_object_get(json_object_get(data, "service"), "exits");
-	json_t *rows = json_array();
-	const char *reason;
-	json_t *count;
+	json_t *rows = stat_reasons(exits);
 
-	json_object_foreach(exits, reason, count)
-	{
-		json_t *row;
-
-		if (json_is_integer(count) && json_integer_value(count) == 0)
-			continue;
-		row = json_object();
-		json_object_set_new(row, "reason", json_string(reason));
-		json_object_set(row, "count", count);
-		json_array_append_new(rows, row);
-	}
 	report_fields(output, data, fields);
 	fputs("\nReasons that are not listed did not occur.\n", output);
 	report_table(output, rows, columns);
@@ -155,6 +162,13 @@ static enum status run(struct context *context, const struct arguments *argument
 	double interval = INTERVAL_DEFAULT;
 	unsigned long count = 0;
 
+	if (arguments->operands > 0) {
+		if (interval_text == NULL && count_text == NULL)
+			return stat_domain(context, arguments->operand[0], arguments->json);
+		context_complain(context,
+				 "stat: a domain's counters are shown since its start only");
+		return STATUS_USAGE;
+	}
 	if (interval_text == NULL && count_text == NULL)
 		return run_once(context, arguments->json);
 	if (interval_text != NULL &&
@@ -170,11 +184,14 @@ static enum status run(struct context *context, const struct arguments *argument
 const struct verb verb_stat = {
 	.name = "stat",
 	.aliases = {"stats"},
-	.usage = "",
+	.usage = "[DOMAIN]",
 	.summary = "Show how often and why the hypervisor was entered",
-	.details = "Without options: all since the hypervisor's start. The counters are never\n"
+	.details = "With a domain: the exits of its vCPUs since it was started last.\n"
+		   "Without options: all since the hypervisor's start. The counters are never\n"
 		   "reset; with --interval or --count their differences are printed, with --json\n"
 		   "as an array.",
 	.options = options,
+	.operands_max = 1,
+	.domains = true,
 	.run = run,
 };

@@ -10,10 +10,10 @@
 #define NAME_MAX_BYTES 31
 
 const struct verb *const verbs[] = {
-	&verb_create,	&verb_list,    &verb_console, &verb_pause,   &verb_unpause,
-	&verb_shutdown, &verb_destroy, &verb_domid,   &verb_domname, &verb_domlog,
-	&verb_info,	&verb_stat,    &verb_dmesg,   &verb_version, &verb_poweroff,
-	&verb_reboot,	&verb_help,    &verb_exit,    NULL,
+	&verb_create,	&verb_list,    &verb_console, &verb_pause, &verb_unpause,
+	&verb_shutdown, &verb_destroy, &verb_mem_set, &verb_domid, &verb_domname,
+	&verb_domlog,	&verb_info,    &verb_stat,    &verb_dmesg, &verb_version,
+	&verb_poweroff, &verb_reboot,  &verb_help,    &verb_exit,  NULL,
 };
 
 /* The i-th name of a verb: its own, then its aliases, then NULL. */

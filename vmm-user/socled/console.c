@@ -27,7 +27,6 @@ static bool make_pair(int pair[2])
 
 void console_open(struct console *console, struct loop *loop)
 {
-	memset(console, 0, sizeof(*console));
 	console->loop = loop;
 	console->guest.fd = -1;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A domain's serial console: what the guest said last, and whoever looks at it. It stays while the
- * domain is restarted. One of its readers may write, the first to come; when that one goes, the
- * next to come may.
+ * A domain's serial or virtio console: what the guest said last, and whoever looks at it. It stays
+ * while the domain is restarted. One of its readers may write, the first to come; when that one
+ * goes, the next to come may.
  */
 #ifndef SOCLED_CONSOLE_H
 #define SOCLED_CONSOLE_H
@@ -24,17 +24,18 @@ struct console_reader {
 struct console {
 	struct loop *loop;
 	struct ring ring;
-	struct watch guest; /* our end of the UART's socket */
+	struct watch guest; /* our end of the device's socket */
 	struct console_reader *reader[CONSOLE_READERS_MAX];
 	struct console_reader *writer;	 /* NULL: nobody */
 	char input[CONSOLE_INPUT_BYTES]; /* typed and not yet taken by the guest */
 	size_t input_bytes;
 };
 
+/* It is zeroed before. */
 void console_open(struct console *console, struct loop *loop);
 void console_close(struct console *console);
 
-/* Makes the UART's socket; gives the end for the VMM (close-on-exec), or -1. */
+/* Makes the device's socket; gives the end for the VMM (close-on-exec), or -1. */
 int console_connect(struct console *console);
 
 /* Takes what is still to be read, then closes our end. */

@@ -137,10 +137,12 @@ void daemon_step(struct daemon *daemon, int timeout)
 
 void daemon_close(struct daemon *daemon)
 {
-	for (struct domain *domain = daemon->domains; domain != NULL; domain = domain->next)
-		domain_destroy(domain);
-	while (daemon->domains != NULL)
+	while (daemon->domains != NULL) {
+		/* Those too that a client has asked for meanwhile. */
+		for (struct domain *domain = daemon->domains; domain != NULL; domain = domain->next)
+			domain_destroy(domain);
 		daemon_step(daemon, -1);
+	}
 	server_close(daemon);
 	pool_close(&daemon->pool);
 	loop_close(&daemon->loop);

@@ -29,6 +29,9 @@
 #define DOMAIN_META_MAX	    16 /* frames donated to the hypervisor */
 #define ENDED_MAX	    32 /* domains that are gone and remembered */
 
+/* Consoles by number: the UARTs, then the channels. */
+#define DOMAIN_CONSOLES (CONFIG_SERIALS_MAX + CONFIG_CHANNELS_MAX)
+
 /* A domain that ends as soon as this after its start is not restarted more often than this. */
 #define RESTART_SECONDS 10
 #define RESTART_LIMIT	5
@@ -77,7 +80,11 @@ struct domain {
 	char line[VMM_CONTROL_LINE_BYTES];
 	size_t line_bytes;
 	struct ring log;
-	struct console console;
+	struct console *console[DOMAIN_CONSOLES]; /* NULL: there is none of that number */
+	/* MiB: what its guest is to use of its memory, what it uses, what of that is free (-1: it
+	 * has not said). As its VMM says, within bounds. */
+	uint32_t memory_target, memory_now;
+	int64_t memory_free;
 };
 
 /* What a client waits for (daemon_notify). */
@@ -153,6 +160,9 @@ void domain_destroy(struct domain *domain);
 bool domain_pause(struct domain *domain, char error[DOMAIN_REASON_BYTES]);
 bool domain_unpause(struct domain *domain, char error[DOMAIN_REASON_BYTES]);
 
+/* Asks the guest to use so many MiB of its memory. False: error says why not. */
+bool domain_set_memory(struct domain *domain, int64_t mib, char error[DOMAIN_REASON_BYTES]);
+
 /* The VMM has ended, and *domain has `end` and `reason`: what happens now is up to the config. */
 void domain_vmm_gone(struct domain *domain);
 
@@ -163,6 +173,7 @@ bool vmm_start(struct domain *domain);
 
 /* Sends {"do": what}; false: it does not hear. */
 bool vmm_say(struct domain *domain, const char *what);
+bool vmm_say_memory(struct domain *domain, uint32_t mib);
 
 void vmm_kill(struct domain *domain, const char *reason);
 
@@ -178,7 +189,7 @@ void vmm_set_end(struct domain *domain, enum domain_end end, const char *format,
 
 /* image.c -------------------------------------------------------------------------------------- */
 
-#define INHERIT_MAX (CONFIG_DISKS_MAX + CONFIG_NETS_MAX + 8)
+#define INHERIT_MAX (CONFIG_DISKS_MAX + CONFIG_NETS_MAX + DOMAIN_CONSOLES + 8)
 
 /* Descriptors, all close-on-exec, that the VMM gets under the same numbers. */
 struct inherit {
@@ -194,11 +205,11 @@ void inherit_close(struct inherit *inherit);
  * The VMM's configuration (control.h) with all files opened. NULL: domain->reason says why; what
  * was opened so far is in *inherit all the same.
  *
- * @control and @serial the VMM's ends; -1: none
+ * @control and @console the VMM's ends; -1: none
  * @log where helpers of the domain write to
  */
-json_t *image_config(struct domain *domain, int control, int serial, int log,
-		     struct inherit *inherit);
+json_t *image_config(struct domain *domain, int control, const int console[DOMAIN_CONSOLES],
+		     int log, struct inherit *inherit);
 
 /* tap.c ---------------------------------------------------------------------------------------- */
 

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "daemon.h"
 
@@ -108,6 +110,8 @@ static bool take_all(struct domain *domain, char error[DOMAIN_REASON_BYTES])
 	domain->was_started = false;
 	domain->dying_step = DYING_VMM;
 	domain->started = 0;
+	domain->memory_target = domain->memory_now = domain->config.memory_mib;
+	domain->memory_free = -1;
 	if (!take_metas(domain, error) || !take_memory(domain, error))
 		return false;
 	take_cgroup(domain);
@@ -155,7 +159,11 @@ static void free_domain(struct domain *domain)
 {
 	struct loop *loop = &domain->daemon->loop;
 
-	console_close(&domain->console);
+	for (int i = 0; i < DOMAIN_CONSOLES; i++) {
+		if (domain->console[i] != NULL)
+			console_close(domain->console[i]);
+		free(domain->console[i]);
+	}
 	loop_drop(loop, &domain->control);
 	loop_drop(loop, &domain->log_pipe);
 	loop_drop(loop, &domain->process);
@@ -259,6 +267,22 @@ bool domain_work(struct domain *domain)
 
 /* The life ------------------------------------------------------------------------------------- */
 
+static bool open_consoles(struct domain *domain)
+{
+	const struct domain_config *config = &domain->config;
+
+	for (unsigned int i = 0; i < DOMAIN_CONSOLES; i++) {
+		if (i < CONFIG_SERIALS_MAX ? !config->serial[i]
+					   : i - CONFIG_SERIALS_MAX >= config->channels)
+			continue;
+		domain->console[i] = calloc(1, sizeof(*domain->console[i]));
+		if (domain->console[i] == NULL)
+			return false;
+		console_open(domain->console[i], &domain->daemon->loop);
+	}
+	return true;
+}
+
 struct domain *domain_create(struct daemon *daemon, const struct domain_config *config,
 			     json_t *tree, bool paused, char error[DOMAIN_REASON_BYTES])
 {
@@ -279,7 +303,11 @@ struct domain *domain_create(struct daemon *daemon, const struct domain_config *
 	domain->start_paused = paused;
 	domain->created = daemon_now();
 	domain->process.fd = domain->control.fd = domain->log_pipe.fd = -1;
-	console_open(&domain->console, &daemon->loop);
+	if (!open_consoles(domain)) {
+		fail(error, "out of memory");
+		free_domain(domain);
+		return NULL;
+	}
 	if (!take_all(domain, error)) {
 		while (!give_hypervisor(domain))
 			;
@@ -333,6 +361,19 @@ bool domain_unpause(struct domain *domain, char error[DOMAIN_REASON_BYTES])
 	return true;
 }
 
+bool domain_set_memory(struct domain *domain, int64_t mib, char error[DOMAIN_REASON_BYTES])
+{
+	if (domain->state != DOMAIN_RUNNING && domain->state != DOMAIN_PAUSED)
+		return fail(error, "the domain does not run");
+	if (mib < 1 || mib > domain->config.memory_mib)
+		return fail(error, "expected 1 to %u MiB, which it was created with, found %lld",
+			    domain->config.memory_mib, (long long)mib);
+	if (!vmm_say_memory(domain, (uint32_t)mib))
+		return fail(error, "its VMM does not hear");
+	domain->memory_target = (uint32_t)mib;
+	return true;
+}
+
 static enum domain_action wanted_action(const struct domain *domain)
 {
 	switch (domain->end) {
@@ -360,6 +401,32 @@ static bool may_restart(struct domain *domain)
 	return false;
 }
 
+/*
+ * The ended domain stays under another name, with the time and its number in it, and another one
+ * begins in its place. If that cannot be, all that there is to do is to say so.
+ */
+static void rename_and_restart(struct domain *domain)
+{
+	struct domain_config config = domain->config;
+	char error[DOMAIN_REASON_BYTES], when[24], suffix[40];
+	struct domain *next;
+	time_t now = time(NULL);
+
+	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", gmtime(&now));
+	snprintf(suffix, sizeof(suffix), "-%s-%u", when, domain->number);
+	snprintf(domain->config.name, sizeof(domain->config.name), "%.*s%s",
+		 (int)(CONFIG_NAME_MAX - strlen(suffix)), config.name, suffix);
+	if (getrandom(domain->config.uuid, sizeof(domain->config.uuid), 0) < 0)
+		memset(domain->config.uuid, 0, sizeof(domain->config.uuid));
+	next = domain_create(domain->daemon, &config, domain->tree, false, error);
+	if (next == NULL) {
+		daemon_log(domain, "cannot be restarted: %s", error);
+		return;
+	}
+	next->restarts = domain->restarts + 1;
+	next->quick_restarts = domain->quick_restarts;
+}
+
 void domain_vmm_gone(struct domain *domain)
 {
 	enum domain_action action = wanted_action(domain);
@@ -373,9 +440,13 @@ void domain_vmm_gone(struct domain *domain)
 		domain->was_started = domain->restarts > 0;
 		domain->end = END_CRASH;
 		die(domain);
-	} else if (action == ACTION_PRESERVE) {
+	} else if (action == ACTION_PRESERVE || action == ACTION_RENAME_RESTART) {
+		bool again = action == ACTION_RENAME_RESTART && may_restart(domain);
+
 		domain->state = domain->end == END_CRASH ? DOMAIN_CRASHED : DOMAIN_SHUTDOWN;
 		daemon_notify(domain, NOTICE_ENDED);
+		if (again)
+			rename_and_restart(domain);
 	} else {
 		domain->restart = action == ACTION_RESTART && may_restart(domain);
 		die(domain);

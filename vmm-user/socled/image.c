@@ -184,8 +184,25 @@ static bool add_memory(struct domain *domain, json_t *config, struct inherit *in
 	return true;
 }
 
-json_t *image_config(struct domain *domain, int control, int serial, int log,
-		     struct inherit *inherit)
+static void add_consoles(const struct domain *domain, json_t *config,
+			 const int console[DOMAIN_CONSOLES])
+{
+	static const char *const serial[CONFIG_SERIALS_MAX] = {"serial_fd", "serial2_fd"};
+	json_t *channels = json_array();
+
+	for (int i = 0; i < CONFIG_SERIALS_MAX; i++) {
+		if (console[i] >= 0)
+			json_object_set_new(config, serial[i], json_integer(console[i]));
+	}
+	for (unsigned int i = 0; i < domain->config.channels; i++)
+		json_array_append_new(channels,
+				      json_pack("{ss si}", "name", domain->config.channel[i], "fd",
+						console[CONFIG_SERIALS_MAX + i]));
+	json_object_set_new(config, "channels", channels);
+}
+
+json_t *image_config(struct domain *domain, int control, const int console[DOMAIN_CONSOLES],
+		     int log, struct inherit *inherit)
 {
 	const struct domain_config *from = &domain->config;
 	json_t *config = json_object();
@@ -201,8 +218,7 @@ json_t *image_config(struct domain *domain, int control, int serial, int log,
 	json_object_set_new(config, "vendor",
 			    json_string(socle_vendor_name(domain->daemon->handle.vendor)));
 	json_object_set_new(config, "control_fd", json_integer(control));
-	if (serial >= 0)
-		json_object_set_new(config, "serial_fd", json_integer(serial));
+	add_consoles(domain, config, console);
 	json_object_set_new(config, "memory_mib", json_integer(from->memory_mib));
 	json_object_set_new(config, "vcpus", json_integer(from->vcpus));
 	json_object_set_new(config, "tsc_hz",

@@ -63,7 +63,12 @@ json_t *domain_json(const struct domain *domain)
 	json_object_set_new(object, "name", json_string(domain->config.name));
 	json_object_set_new(object, "domid", number_or_null(domain->number));
 	json_object_set_new(object, "uuid", json_string(uuid));
-	json_object_set_new(object, "memory_mib", json_integer(domain->config.memory_mib));
+	json_object_set_new(object, "memory_mib", json_integer(domain->memory_now));
+	json_object_set_new(object, "memory_max_mib", json_integer(domain->config.memory_mib));
+	json_object_set_new(object, "memory_target_mib", json_integer(domain->memory_target));
+	json_object_set_new(object, "memory_free_mib",
+			    domain->memory_free >= 0 ? json_integer(domain->memory_free)
+						     : json_null());
 	json_object_set_new(object, "vcpus", json_integer(domain->config.vcpus));
 	json_object_set_new(object, "state", json_string(state_name(domain)));
 	json_object_set_new(object, "time_seconds",

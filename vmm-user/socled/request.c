@@ -7,7 +7,9 @@
  *              service (the service VM; null if it is not asked for)
  *     pause, unpause, destroy   domain; wait until it is so
  *     shutdown, reset           domain; the guest is asked
- *     console  domain; with a stream socket; writer
+ *     memory   domain, mib: the guest is asked to use so much
+ *     console  domain, type ("serial", "pv"; absent: the first console), number (0); with a stream
+ *              socket; writer
  *     wait     domain; waits for its end; end, reason
  *     log      domain; text: what the VMM said on its standard error
  *     pool     free_bytes, bytes, mode, reason
@@ -202,19 +204,65 @@ static void do_reset(struct client *client, const json_t *request)
 	ask_guest(client, request, VMM_DO_RESET);
 }
 
-static void do_console(struct client *client, const json_t *request)
+static void do_memory(struct client *client, const json_t *request)
 {
 	struct domain *domain = find(client, request);
-	bool writer = false;
-	int fd;
+	const json_t *mib = json_object_get(request, "mib");
+	char error[DOMAIN_REASON_BYTES];
 
 	if (domain == NULL)
 		return;
-	if (!domain->config.serial) {
-		client_error(client, request, "the domain has no console: serial is \"none\"");
-		return;
+	if (!json_is_integer(mib))
+		client_error(client, request, "expected an integer \"mib\"");
+	else if (!domain_set_memory(domain, json_integer_value(mib), error))
+		client_error(client, request, "%s", error);
+	else
+		client_reply(client, request,
+			     json_pack("{ss sI}", "name", domain->config.name, "domid",
+				       (json_int_t)domain->number),
+			     -1);
+}
+
+/* The console that is asked for; NULL: answered with an error. */
+static struct console *find_console(struct client *client, const json_t *request,
+				    struct domain *domain)
+{
+	const json_t *type = json_object_get(request, "type");
+	json_int_t number = json_integer_value(json_object_get(request, "number"));
+	const char *name = json_is_string(type) ? json_string_value(type) : NULL;
+	unsigned int first = 0, end = DOMAIN_CONSOLES;
+
+	if (name != NULL && strcmp(name, "pv") == 0)
+		first = CONFIG_SERIALS_MAX;
+	else if (name != NULL)
+		end = CONFIG_SERIALS_MAX;
+	for (unsigned int i = first; i < end; i++) {
+		/* Without a type: the first that there is. */
+		if (domain->console[i] != NULL &&
+		    (name == NULL || (json_int_t)(i - first) == number))
+			return domain->console[i];
 	}
-	fd = console_attach(&domain->console, &writer);
+	if (name == NULL)
+		client_error(client, request, "the domain has no console: serial is \"none\"");
+	else
+		client_error(client, request,
+			     "the domain has no %s console %" JSON_INTEGER_FORMAT
+			     ": its configuration has \"%s\" for them",
+			     first == 0 ? "serial" : "pv", number,
+			     first == 0 ? "serial" : "channel");
+	return NULL;
+}
+
+static void do_console(struct client *client, const json_t *request)
+{
+	struct domain *domain = find(client, request);
+	struct console *console = domain != NULL ? find_console(client, request, domain) : NULL;
+	bool writer = false;
+	int fd;
+
+	if (console == NULL)
+		return;
+	fd = console_attach(console, &writer);
 	if (fd < 0)
 		client_error(client, request, "cannot attach to the console: %m");
 	else
@@ -281,7 +329,7 @@ static const struct {
 	{"create", do_create},	 {"list", do_list},	  {"pause", do_pause},
 	{"unpause", do_unpause}, {"destroy", do_destroy}, {"shutdown", do_shutdown},
 	{"reset", do_reset},	 {"console", do_console}, {"wait", do_wait},
-	{"log", do_log},	 {"pool", do_pool},
+	{"log", do_log},	 {"pool", do_pool},	  {"memory", do_memory},
 };
 
 void request_handle(struct client *client, const json_t *request)

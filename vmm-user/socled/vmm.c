@@ -45,14 +45,29 @@ void vmm_kill(struct domain *domain, const char *reason)
 	domain->deadline = 0;
 }
 
+/* A VMM that does not read for so long is not worth waiting for. */
+static bool say(struct domain *domain, const char *line)
+{
+	size_t length = strlen(line);
+
+	return domain->control.fd >= 0 && send(domain->control.fd, line, length,
+					       MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)length;
+}
+
 bool vmm_say(struct domain *domain, const char *what)
 {
 	char line[64];
-	int length = snprintf(line, sizeof(line), "{\"do\": \"%s\"}\n", what);
 
-	/* A VMM that does not read for so long is not worth waiting for. */
-	return domain->control.fd >= 0 && send(domain->control.fd, line, (size_t)length,
-					       MSG_NOSIGNAL | MSG_DONTWAIT) == length;
+	snprintf(line, sizeof(line), "{\"do\": \"%s\"}\n", what);
+	return say(domain, line);
+}
+
+bool vmm_say_memory(struct domain *domain, uint32_t mib)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "{\"do\": \"%s\", \"mib\": %u}\n", VMM_DO_MEMORY, mib);
+	return say(domain, line);
 }
 
 /* What it says ----------------------------------------------------------------------------------
@@ -71,6 +86,20 @@ static void on_ready(struct domain *domain)
 		vmm_say(domain, VMM_DO_START);
 	}
 	daemon_notify(domain, NOTICE_STARTED);
+}
+
+/* Nothing but the list's figures follows from it, and those are kept within what is possible. */
+static void on_memory(struct domain *domain, const json_t *object)
+{
+	json_int_t all = domain->config.memory_mib;
+	json_int_t now = json_integer_value(json_object_get(object, "mib"));
+	const json_t *spare = json_object_get(object, "free_mib");
+
+	if (now >= 0 && now <= all)
+		domain->memory_now = (uint32_t)now;
+	if (json_is_integer(spare) && json_integer_value(spare) >= 0 &&
+	    json_integer_value(spare) <= all)
+		domain->memory_free = json_integer_value(spare);
 }
 
 static void on_ended(struct domain *domain, const json_t *object)
@@ -118,6 +147,8 @@ static void on_line(struct domain *domain, const char *line, size_t bytes)
 		if (domain->state == DOMAIN_PAUSED && domain->was_started)
 			domain->state = DOMAIN_RUNNING;
 		daemon_notify(domain, NOTICE_UNPAUSED);
+	} else if (strcmp(event, VMM_EVENT_MEMORY) == 0) {
+		on_memory(domain, object);
 	} else if (strcmp(event, VMM_EVENT_ENDED) == 0) {
 		on_ended(domain, object);
 	}
@@ -212,6 +243,14 @@ static void note_exit(struct domain *domain, int status)
 			    WEXITSTATUS(status), line[0] ? ": " : "", line);
 }
 
+static void disconnect(struct domain *domain)
+{
+	for (int i = 0; i < DOMAIN_CONSOLES; i++) {
+		if (domain->console[i] != NULL)
+			console_disconnect(domain->console[i]);
+	}
+}
+
 static void process_ready(void *owner, uint32_t events)
 {
 	struct domain *domain = owner;
@@ -236,7 +275,7 @@ static void process_ready(void *owner, uint32_t events)
 	loop_drop(loop, &domain->control);
 	loop_drop(loop, &domain->log_pipe);
 	loop_drop(loop, &domain->process);
-	console_disconnect(&domain->console);
+	disconnect(domain);
 	domain_vmm_gone(domain);
 }
 
@@ -362,16 +401,19 @@ bool vmm_start(struct domain *domain)
 {
 	struct loop *loop = &domain->daemon->loop;
 	struct inherit inherit = {.count = 0};
-	int control = -1, serial = -1, log = -1;
+	int control = -1, log = -1, console[DOMAIN_CONSOLES];
 	json_t *config = NULL;
 	bool good = make_channels(domain, &inherit, &control, &log);
 
-	if (good && domain->config.serial) {
-		serial = inherit_add(&inherit, console_connect(&domain->console));
-		good = serial >= 0;
+	for (int i = 0; i < DOMAIN_CONSOLES; i++) {
+		console[i] = -1;
+		if (!good || domain->console[i] == NULL)
+			continue;
+		console[i] = inherit_add(&inherit, console_connect(domain->console[i]));
+		good = console[i] >= 0;
 	}
 	if (good) {
-		config = image_config(domain, control, serial, log, &inherit);
+		config = image_config(domain, control, console, log, &inherit);
 		good = config != NULL && run_program(domain, config, &inherit, log);
 	}
 	if (!good)
@@ -385,7 +427,7 @@ bool vmm_start(struct domain *domain)
 		domain->deadline = daemon_now() + VMM_READY_SECONDS;
 		return true;
 	}
-	console_disconnect(&domain->console);
+	disconnect(domain);
 	loop_drop(loop, &domain->control);
 	loop_drop(loop, &domain->log_pipe);
 	return false;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "vmm-user/vmm/devices/acpi_pm.h"
+#include "vmm-user/vmm/fw_cfg.h"
 #include "vmm-user/vmm/pci.h"
 
 #define VGA_BASE	0xa0000u
@@ -13,6 +14,7 @@
 #define ECAM_BYTES	0x10000000u
 #define PCI_SLOTS	32u
 #define PCI_PINS	4u
+#define STA_HIDDEN	0x0bu
 #define OSC_UUID_MISSES 4u    /* bit 2 of the first word: unknown UUID */
 #define OSC_MASKED	0x10u /* bit 4: control was not granted as asked */
 #define OSC_GRANTED	0x10u /* of the third word: the PCIe capability structure */
@@ -73,6 +75,20 @@ static void hpet(struct aml *aml)
 	identity(aml, "PNP0103", 0);
 	aml_crs(aml);
 	aml_crs_memory(aml, HPET_BASE, 0x400);
+	aml_crs_end(aml);
+	aml_close(aml);
+}
+
+/* The one device with an id of four letters, which is a string; present and working, but not shown.
+ */
+static void fw_cfg(struct aml *aml)
+{
+	aml_device(aml, "FWCF");
+	aml_name(aml, "_HID");
+	aml_string(aml, "QEMU0002");
+	aml_name_integer(aml, "_STA", STA_HIDDEN);
+	aml_crs(aml);
+	aml_crs_io(aml, FW_CFG_PORT, FW_CFG_PORTS);
 	aml_crs_end(aml);
 	aml_close(aml);
 }
@@ -204,6 +220,8 @@ static void pci_root(const struct acpi_config *config, struct aml *aml)
 		isa(aml, &keyboard);
 		isa(aml, &mouse);
 	}
+	if (config->fw_cfg)
+		fw_cfg(aml);
 	aml_close(aml);
 }
 

@@ -20,6 +20,7 @@ struct acpi_config {
 	bool hpet;
 	bool com[2];
 	bool i8042;
+	bool fw_cfg;
 	uint64_t pci64_base, pci64_bytes; /* the window for 64-bit BARs; 0 bytes: none */
 };
 

@@ -32,6 +32,7 @@ enum apic_register {
 	APIC_TIMER_DIVIDE = 0x3e,
 };
 
+#define APIC_REGISTERS	   64
 #define APIC_VERSION_VALUE 0x00050014u /* 6 LVT entries, integrated */
 #define SVR_ENABLED	   (1u << 8)
 #define LVT_MASKED	   (1u << 16)
@@ -58,6 +59,12 @@ static bool enabled(const struct vcpu *vcpu)
 	       (*reg(vcpu, APIC_SVR) & SVR_ENABLED) != 0;
 }
 
+/* What is in the image is not what the hypervisor, or the processor, knows of it. */
+static void changed(struct vcpu *vcpu)
+{
+	vcpu->area->load |= SOCLE_LOAD_APIC;
+}
+
 void apic_reset(struct vcpu *vcpu)
 {
 	for (unsigned i = 0; i < 256; i++)
@@ -70,6 +77,7 @@ void apic_reset(struct vcpu *vcpu)
 		*reg(vcpu, lvt) = LVT_MASKED;
 	for (unsigned i = 0; i < 4; i++)
 		__atomic_store_n(&vcpu->area->posted[i], 0, __ATOMIC_SEQ_CST);
+	changed(vcpu);
 }
 
 void apic_mode_changed(struct vcpu *vcpu)
@@ -79,6 +87,7 @@ void apic_mode_changed(struct vcpu *vcpu)
 	*reg(vcpu, APIC_ID) = x2apic ? vcpu->index : vcpu->index << 24;
 	if (x2apic)
 		*reg(vcpu, APIC_LDR) = vcpu->index / 16 << 16 | 1u << vcpu->index % 16;
+	changed(vcpu);
 	irq_pic_changed(vcpu->vmm);
 }
 
@@ -300,8 +309,8 @@ static uint64_t apic_read(void *device, uint64_t offset, unsigned bytes)
 		return priority(vcpu);
 	case APIC_TIMER_CURRENT:
 		return timer_current(vcpu);
-	default:
-		return *reg(vcpu, number);
+	default: /* in the rest of the page there is nothing */
+		return number < APIC_REGISTERS ? *reg(vcpu, number) : 0;
 	}
 }
 
@@ -323,6 +332,7 @@ static void write_lvt(struct vcpu *vcpu, unsigned number, uint32_t value)
 void apic_set_priority(struct vcpu *vcpu, uint8_t value)
 {
 	*reg(vcpu, APIC_TPR) = value;
+	changed(vcpu);
 }
 
 bool apic_write_lint0(struct vcpu *vcpu, uint64_t value)
@@ -343,6 +353,7 @@ static void apic_write(void *device, uint64_t offset, unsigned bytes, uint64_t w
 	(void)bytes;
 	if (vcpu == NULL || offset % 16 != 0 || in_x2apic_mode(vcpu))
 		return;
+	changed(vcpu);
 	switch (number) {
 	case APIC_ID:
 		*reg(vcpu, APIC_ID) = value & 0xff000000;

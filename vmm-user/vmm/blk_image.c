@@ -35,6 +35,7 @@ struct blk_image {
 	char *name;
 	int fd;
 	bool readonly, snapshot, direct, device;
+	bool cut;	/* it was found shorter than it was, and that was reported */
 	uint32_t align; /* of buffers; 1 without O_DIRECT */
 	uint32_t block;
 	uint64_t bytes;
@@ -200,6 +201,31 @@ bool blk_image_sync(struct blk_image *image)
 /* Steps ------------------------------------------------------------------------------------------
  */
 
+static void report_cut(struct blk_image *image)
+{
+	if (!image->cut)
+		vmm_log(image->vmm, "disk %s: it has become shorter than the %llu bytes it had",
+			image->name, (unsigned long long)image->bytes);
+	image->cut = true;
+}
+
+/*
+ * True if a write would not meet the image that the guest had, but make a short file long again,
+ * with zeros where there was data. A device's end refuses by itself, and the overlay is our own.
+ */
+static bool writes_to_cut(struct blk_image *image, const struct blk_job *job)
+{
+	bool writes = job->operation == BLK_WRITE || job->operation == BLK_ZERO;
+	struct stat status;
+
+	if (!writes || image->device || image->snapshot)
+		return false;
+	if (fstat(image->fd, &status) == 0 && (uint64_t)status.st_size >= image->bytes)
+		return false;
+	report_cut(image);
+	return true;
+}
+
 static void finish(struct blk_job *job, int error)
 {
 	free(job->bounce);
@@ -349,6 +375,8 @@ void blk_image_start(struct blk_image *image, struct blk_job *job)
 		finish(job, 0);
 	else if (job->bytes == 0 && job->operation != BLK_FLUSH)
 		finish(job, 0);
+	else if (writes_to_cut(image, job))
+		finish(job, -EIO);
 	else
 		step(image, job);
 }
@@ -378,8 +406,10 @@ static void stepped(struct blk_image *image, struct blk_job *job, int result)
 	if (job->operation == BLK_DISCARD && (result == -EOPNOTSUPP || result == -EINVAL))
 		result = 0;
 	/* No sector read or written: the image became shorter than it was. */
-	if (result >= 0 && result < (int)BLK_SECTOR && transfer)
+	if (result >= 0 && result < (int)BLK_SECTOR && transfer) {
+		report_cut(image);
 		result = -EIO;
+	}
 	if (result < 0) {
 		finish(job, result);
 		return;

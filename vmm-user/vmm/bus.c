@@ -9,7 +9,7 @@
 
 static uint64_t ones(unsigned bytes)
 {
-	return ~0ull >> (64 - 8 * bytes);
+	return ~0ull >> (-8 * bytes & 63);
 }
 
 /* The number of ranges whose base is at most `address`. */
@@ -51,19 +51,13 @@ static const struct bus_range *search(const struct bus_map *map, uint64_t addres
 	return NULL;
 }
 
-static struct bus_hit *hit_of(struct bus_map *map, uint64_t address)
-{
-	return &map->hit[(address ^ address >> 4) % BUS_HITS];
-}
-
-/* The same, and it is kept in *hit: guests use few registers often. */
-static const struct bus_range *find(struct bus_map *map, struct bus_hit *hit, uint64_t address,
-				    unsigned bytes)
+/* The same, and it is kept: guests use few registers often. */
+static const struct bus_range *find(struct bus_map *map, uint64_t address, unsigned bytes)
 {
 	const struct bus_range *range = search(map, address, bytes);
 
-	if (range != NULL)
-		*hit = (struct bus_hit){address, bytes, range};
+	if (range != NULL && address >> 60 == 0)
+		*bus_hit_of(map, address) = (struct bus_hit){bus_hit_key(address, bytes), range};
 	return range;
 }
 
@@ -140,7 +134,7 @@ static __attribute__((noinline)) uint64_t read_anew(struct vmm *vmm, enum bus bu
 						    unsigned bytes)
 {
 	struct bus_map *map = &vmm->bus[bus];
-	const struct bus_range *range = find(map, hit_of(map, address), address, bytes);
+	const struct bus_range *range = find(map, address, bytes);
 	uint64_t value = 0;
 
 	if (range != NULL)
@@ -158,7 +152,7 @@ static __attribute__((noinline)) void write_anew(struct vmm *vmm, enum bus bus, 
 						 unsigned bytes, uint64_t value)
 {
 	struct bus_map *map = &vmm->bus[bus];
-	const struct bus_range *range = find(map, hit_of(map, address), address, bytes);
+	const struct bus_range *range = find(map, address, bytes);
 
 	if (range != NULL) {
 		range->write(range->device, address - range->base, bytes, value & ones(bytes));
@@ -178,20 +172,18 @@ static __attribute__((noinline)) void write_anew(struct vmm *vmm, enum bus bus, 
  */
 uint64_t bus_do_read(struct vmm *vmm, enum bus bus, uint64_t address, unsigned bytes)
 {
-	const struct bus_hit *hit = hit_of(&vmm->bus[bus], address);
-	const struct bus_range *range = hit->range;
+	const struct bus_range *range = bus_hit(&vmm->bus[bus], address, bytes);
 
-	if (hit->address != address || hit->bytes != bytes)
+	if (range == NULL)
 		return read_anew(vmm, bus, address, bytes);
 	return range->read(range->device, address - range->base, bytes) & ones(bytes);
 }
 
 void bus_do_write(struct vmm *vmm, enum bus bus, uint64_t address, unsigned bytes, uint64_t value)
 {
-	const struct bus_hit *hit = hit_of(&vmm->bus[bus], address);
-	const struct bus_range *range = hit->range;
+	const struct bus_range *range = bus_hit(&vmm->bus[bus], address, bytes);
 
-	if (hit->address == address && hit->bytes == bytes)
+	if (range != NULL)
 		range->write(range->device, address - range->base, bytes, value & ones(bytes));
 	else
 		write_anew(vmm, bus, address, bytes, value);

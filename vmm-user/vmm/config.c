@@ -145,7 +145,7 @@ static bool parse_memory(struct parser *parser, const json_t *root)
 	struct vmm_config *config = parser->config;
 	uint64_t sum = 0, wanted;
 	const json_t *list;
-	int64_t mib;
+	int64_t mib = 0;
 
 	if (!descriptor(parser, root, "memory_fd", true, &config->memory_fd) ||
 	    !integer(parser, root, "memory_mib", 2, MEMORY_MIB_MAX, &mib) ||
@@ -232,12 +232,30 @@ static bool parse_devices(struct parser *parser, const json_t *root)
 	return true;
 }
 
+/* Of channels only the descriptor matters: the guest sees them in their order. */
+static bool parse_channels(struct parser *parser, const json_t *root)
+{
+	struct vmm_config *config = parser->config;
+	const json_t *list;
+
+	if (!array(parser, root, "channels", VMM_CHANNELS, &list))
+		return false;
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		if (!descriptor(parser, json_array_get(list, i), "fd", true,
+				&config->channel_fd[i]))
+			return false;
+		config->channels++;
+	}
+	return descriptor(parser, root, "serial_fd", false, &config->serial_fd[0]) &&
+	       descriptor(parser, root, "serial2_fd", false, &config->serial_fd[1]);
+}
+
 static bool parse_identity(struct parser *parser, const json_t *root)
 {
 	struct vmm_config *config = parser->config;
 	const json_t *key = json_object_get(root, "key");
 	const char *vendor = json_string_value(json_object_get(root, "vendor"));
-	int64_t domain, vcpus, tsc_hz = 0;
+	int64_t domain = 0, vcpus = 0, tsc_hz = 0;
 
 	if (!text(parser, root, "name", true, &config->name) ||
 	    !text(parser, root, "uuid", false, &config->uuid) ||
@@ -272,7 +290,7 @@ static bool parse_all(struct parser *parser, const json_t *root)
 	return parse_identity(parser, root) && parse_devices(parser, root) &&
 	       parse_memory(parser, root) &&
 	       descriptor(parser, root, "control_fd", true, &config->control_fd) &&
-	       descriptor(parser, root, "serial_fd", false, &config->serial_fd) &&
+	       parse_channels(parser, root) &&
 	       descriptor(parser, root, "kernel_fd", false, &config->kernel_fd) &&
 	       descriptor(parser, root, "ramdisk_fd", false, &config->ramdisk_fd) &&
 	       text(parser, root, "kernel", false, &config->kernel) &&
@@ -294,7 +312,7 @@ bool vmm_config_parse(struct vmm_config *config, const char *text, size_t bytes,
 	bool done;
 
 	*config = (struct vmm_config){.control_fd = -1,
-				      .serial_fd = -1,
+				      .serial_fd = {-1, -1},
 				      .memory_fd = -1,
 				      .kernel_fd = -1,
 				      .ramdisk_fd = -1};

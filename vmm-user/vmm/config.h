@@ -9,9 +9,11 @@
 
 #include "socle.h"
 
-#define VMM_DISKS   32
-#define VMM_NETS    8
-#define VMM_EXTENTS 1024 /* pieces of memory */
+#define VMM_DISKS    32
+#define VMM_NETS     8
+#define VMM_SERIALS  2
+#define VMM_CHANNELS 4
+#define VMM_EXTENTS  1024 /* pieces of memory */
 
 struct vmm_disk_config {
 	char *target, *vdev, *format;
@@ -36,7 +38,10 @@ struct vmm_config {
 	uint64_t tsc_hz; /* of the time-stamp counter; 0: not known */
 	struct socle_key key;
 	enum socle_vendor vendor;
-	int control_fd, serial_fd, memory_fd, kernel_fd, ramdisk_fd; /* -1: not given */
+	int control_fd, memory_fd, kernel_fd, ramdisk_fd; /* -1: not given */
+	int serial_fd[VMM_SERIALS];			  /* of COM1 and COM2; -1: not connected */
+	int channel_fd[VMM_CHANNELS];
+	unsigned channels;
 	struct vmm_extent *extent;
 	unsigned extents, disks, nets;
 	uint64_t memory_bytes; /* of RAM: without a control frame */

@@ -74,6 +74,17 @@ void control_ended(struct vmm *vmm, const char *how, const char *reason)
 				   "reason", text));
 }
 
+void control_memory(struct vmm *vmm)
+{
+	uint64_t spare;
+	json_t *object = json_pack("{s:s, s:I}", "event", VMM_EVENT_MEMORY, "mib",
+				   (json_int_t)(ram_target_actual(vmm) >> 20));
+
+	if (ram_target_free(vmm, &spare))
+		json_object_set_new(object, "free_mib", json_integer((json_int_t)(spare >> 20)));
+	send_object(vmm, object);
+}
+
 /* Receiving ---------------------------------------------------------------------------------- */
 
 static void start(struct vmm *vmm)
@@ -89,7 +100,16 @@ static void start(struct vmm *vmm)
 	send_event(vmm, VMM_EVENT_STARTED);
 }
 
-static void obey(struct vmm *vmm, const char *verb)
+static void set_memory(struct vmm *vmm, const json_t *mib)
+{
+	if (json_is_integer(mib) && json_integer_value(mib) >= 0 &&
+	    (uint64_t)json_integer_value(mib) <= vmm->config.memory_bytes >> 20)
+		ram_target_set(vmm, (uint64_t)json_integer_value(mib) << 20);
+	else
+		vmm_log(vmm, "control: a wrong amount of memory");
+}
+
+static void obey(struct vmm *vmm, const char *verb, const json_t *object)
 {
 	if (strcmp(verb, VMM_DO_START) == 0) {
 		start(vmm);
@@ -104,6 +124,8 @@ static void obey(struct vmm *vmm, const char *verb)
 		acpi_pm_power_button(vmm);
 	} else if (strcmp(verb, VMM_DO_RESET) == 0) {
 		vmm_end(vmm, VMM_REBOOT, "reset by command");
+	} else if (strcmp(verb, VMM_DO_MEMORY) == 0) {
+		set_memory(vmm, json_object_get(object, "mib"));
 	} else if (strcmp(verb, VMM_DO_QUIT) == 0) {
 		control.quit = true;
 		vmm_end(vmm, VMM_POWEROFF, "destroyed by command");
@@ -119,7 +141,7 @@ static void take_line(struct vmm *vmm, const char *line, size_t bytes)
 	const char *verb = json_string_value(json_object_get(object, "do"));
 
 	if (verb != NULL)
-		obey(vmm, verb);
+		obey(vmm, verb, object);
 	else
 		vmm_log(vmm, "control: a line of %zu bytes is no command", bytes);
 	json_decref(object);

@@ -19,7 +19,10 @@
  *     key         array     the domain's key, words 0 and 1, strings
  *     vendor      string    "svm" or "vmx": which instruction makes a hypercall
  *     control_fd  integer   this protocol: a connected stream socket
- *     serial_fd   integer   the first UART, input and output: a connected stream socket
+ *     serial_fd   integer   the first UART, input and output: a connected stream socket; absent:
+ *                           what the guest writes is lost
+ *     serial2_fd  integer   the same for the second UART
+ *     channels    array     of {"name", "fd"}: virtio consoles, each with a stream socket
  *     memory_fd   integer   the domain's memory, to be mapped shared; nothing else of it is ours
  *     memory      array     of {"offset", "bytes", "physical"}: offset in memory_fd and size in
  *                           bytes, both multiples of 2 MiB, and host-physical address. Together
@@ -55,6 +58,8 @@
  *     {"do": "unpause"}   go on; answered even if it was not paused
  *     {"do": "shutdown"}  press the power button
  *     {"do": "reset"}     reset the machine: as if the guest had asked for it
+ *     {"do": "memory", "mib": N}
+ *                         have the guest's balloon driver leave it N MiB of its RAM
  *     {"do": "quit"}      end at once; flush disks, say "ended" with how "destroy", exit
  *
  * The VMM says
@@ -62,6 +67,9 @@
  *     {"event": "started"}    the guest runs ("start" has been done)
  *     {"event": "paused"}     no vCPU runs any more
  *     {"event": "unpaused"}
+ *     {"event": "memory", "mib": N, "free_mib": F}
+ *                             the balloon leaves the guest N MiB; F, if the guest has told it, is
+ *                             what it does not use of them. At changes, some of them together
  *     {"event": "ended", "how": HOW, "reason": TEXT}
  *                             the last line. HOW: "poweroff", "reboot", "crash" or "destroy"; the
  *                             reason is for people. Then it exits with status 0.
@@ -94,12 +102,14 @@ static inline unsigned vmm_control_frames(unsigned vcpus, unsigned disks_and_net
 #define VMM_DO_UNPAUSE	"unpause"
 #define VMM_DO_SHUTDOWN "shutdown"
 #define VMM_DO_RESET	"reset"
+#define VMM_DO_MEMORY	"memory"
 #define VMM_DO_QUIT	"quit"
 
 #define VMM_EVENT_READY	   "ready"
 #define VMM_EVENT_STARTED  "started"
 #define VMM_EVENT_PAUSED   "paused"
 #define VMM_EVENT_UNPAUSED "unpaused"
+#define VMM_EVENT_MEMORY   "memory"
 #define VMM_EVENT_ENDED	   "ended"
 
 #define VMM_HOW_POWEROFF "poweroff"

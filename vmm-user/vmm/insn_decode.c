@@ -300,10 +300,10 @@ static void take_prefixes(const ZydisDecodedInstruction *from, struct insn *insn
 			insn->repeat = REPEAT;
 		if (from->raw.prefixes[i].value == 0xf2)
 			insn->repeat = REPEAT_NOT;
-		for (uint8_t number = SEGMENT_ES; number <= SEGMENT_GS; number++)
+		for (unsigned number = SEGMENT_ES; number <= SEGMENT_GS; number++)
 			if (from->raw.prefixes[i].value == segment[number] &&
 			    (insn->mode != MODE_64 || number >= SEGMENT_FS))
-				insn->segment = number;
+				insn->segment = (uint8_t)number;
 	}
 }
 

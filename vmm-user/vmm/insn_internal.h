@@ -222,9 +222,9 @@ static inline uint64_t insn_mask(unsigned bytes)
 /* The general register with the number it has in instructions; the area has RSP behind the rest. */
 static inline uint64_t *insn_register(struct socle_vcpu_area *area, unsigned number)
 {
-	return (uint64_t *)area + (number < REGISTER_RSP    ? number
-				   : number == REGISTER_RSP ? 15
-							    : number - 1);
+	return &area->rax + (number < REGISTER_RSP    ? number
+			     : number == REGISTER_RSP ? 15
+						      : number - 1);
 }
 
 /* Writes the low `bytes` of a register: a 32-bit result clears the upper half. */

@@ -175,6 +175,28 @@ static void read_notes(const struct loader_image *image, const struct segment *s
 	}
 }
 
+/* Of two segments at one place the second would win: the image is not what its maker meant. */
+static bool apart(const struct loader_image *image, const struct headers *headers, unsigned index,
+		  struct loader_error *error)
+{
+	struct segment segment = read_segment(image, headers, index);
+
+	for (unsigned i = 0; i < index; i++) {
+		struct segment other = read_segment(image, headers, i);
+
+		if (other.type != PT_LOAD || other.memory_bytes == 0 || segment.memory_bytes == 0 ||
+		    other.address >= segment.address + segment.memory_bytes ||
+		    segment.address >= other.address + other.memory_bytes)
+			continue;
+		return loader_fail(error,
+				   "%s: expected segments apart from each other, found two at "
+				   "0x%llx and 0x%llx that overlap: link it again",
+				   image->path, (unsigned long long)other.address,
+				   (unsigned long long)segment.address);
+	}
+	return true;
+}
+
 bool elf_copy(struct vmm *vmm, const struct loader_image *image, struct elf_loaded *loaded,
 	      struct loader_error *error)
 {
@@ -189,7 +211,9 @@ bool elf_copy(struct vmm *vmm, const struct loader_image *image, struct elf_load
 	for (unsigned i = 0; i < headers.count; i++) {
 		struct segment segment = read_segment(image, &headers, i);
 
-		if (segment.type == PT_LOAD && !copy_segment(vmm, image, &segment, loaded, error))
+		if (segment.type == PT_LOAD &&
+		    (!copy_segment(vmm, image, &segment, loaded, error) ||
+		     !apart(image, &headers, i, error)))
 			return false;
 		if (segment.type == PT_NOTE)
 			read_notes(image, &segment, loaded);

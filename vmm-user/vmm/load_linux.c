@@ -222,7 +222,7 @@ static bool fill_parameters(struct vmm *vmm, const struct loader_request *reques
 bool load_linux(struct vmm *vmm, const struct loader_request *request, struct socle_vcpu_area *area,
 		struct loader_error *error)
 {
-	struct bzimage kernel = {.image = NULL};
+	struct bzimage kernel = {.image = request->kernel};
 	void *memory;
 
 	if (!parse(request->kernel, &kernel, error) || !place(vmm, &kernel, error) ||

@@ -252,7 +252,7 @@ static bool start_state(struct vmm *vmm, struct socle_vcpu_area *area, uint64_t 
 	if (memory == NULL)
 		return false;
 	memcpy(memory, gdt, sizeof(gdt));
-	memset(&area->rax, 0, offsetof(struct socle_vcpu_area, exit_reason));
+	memset(&area->rax, 0, SOCLE_VCPU_REGISTER_BYTES);
 	area->rip = entry;
 	area->rflags = RFLAGS_RESET;
 	area->event = 0;

@@ -10,11 +10,11 @@
 #include <x86intrin.h>
 
 #include "vmm-user/vmm/control.h"
+#include "vmm-user/vmm/fw_cfg.h"
 #include "vmm-user/vmm/pci.h"
 #include "vmm-user/vmm/vcpu.h"
 
 #define LOG_LINE_BYTES 512
-#define SERIAL_COM1    0
 
 unsigned vmm_vcpus(const struct vmm *vmm)
 {
@@ -209,12 +209,13 @@ static uint64_t control_place(const struct vmm *vmm, uint64_t *bytes)
 
 static bool create_devices(struct vmm *vmm)
 {
-	int serial = vmm->config.serial_fd;
+	const int *serial = vmm->config.serial_fd;
 
 	return pic_create(vmm) && ioapic_create(vmm) && apic_create(vmm) && pit_create(vmm) &&
 	       rtc_create(vmm, vmm->config.rtc_local) && acpi_pm_create(vmm) && hpet_create(vmm) &&
-	       i8042_create(vmm) && debug_exit_create(vmm) &&
-	       uart16550_create(vmm, SERIAL_COM1, serial, serial);
+	       i8042_create(vmm) && debug_exit_create(vmm) && fw_cfg_create(vmm) &&
+	       uart16550_create(vmm, 0, serial[0], serial[0]) &&
+	       uart16550_create(vmm, 1, serial[1], serial[1]);
 }
 
 bool machine_create(struct vmm *vmm)

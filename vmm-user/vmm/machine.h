@@ -31,10 +31,9 @@ bool state_open(struct vmm *vmm, void *base, size_t bytes);
 /* bus.c */
 #define BUS_HITS 16 /* a power of two */
 
-/* Where an access was found to go; bytes 0: nowhere. */
+/* Where an access was found to go. */
 struct bus_hit {
-	uint64_t address;
-	unsigned bytes;
+	uint64_t what; /* address << 4 | bytes; 0: nowhere */
 	const struct bus_range *range;
 };
 
@@ -45,6 +44,26 @@ struct bus_map {
 	struct bus_hit hit[BUS_HITS]; /* of the ranges as they are */
 };
 void bus_destroy(struct vmm *vmm);
+
+static inline struct bus_hit *bus_hit_of(struct bus_map *map, uint64_t address)
+{
+	return &map->hit[(address ^ address >> 4) % BUS_HITS];
+}
+
+/* What is kept of an access; no two have the same: addresses end below 2^60. */
+static inline uint64_t bus_hit_key(uint64_t address, unsigned bytes)
+{
+	return address << 4 | bytes;
+}
+
+/* The range of an access that was made before, or NULL: bus_do_read() or bus_do_write() finds out.
+ */
+static inline const struct bus_range *bus_hit(struct bus_map *map, uint64_t address, unsigned bytes)
+{
+	const struct bus_hit *hit = bus_hit_of(map, address);
+
+	return hit->what == bus_hit_key(address, bytes) ? hit->range : NULL;
+}
 
 /* memory.c */
 #define MEMORY_LOW_MAX	 0xc0000000ull	/* RAM below 4 GiB ends here at the latest */
@@ -109,6 +128,7 @@ void acpi_pm_power_button(struct vmm *vmm);
 void irq_pic_changed(struct vmm *vmm);
 
 struct vcpu;
+struct virtio_balloon;
 
 struct vmm {
 	struct lock lock;
@@ -119,6 +139,7 @@ struct vmm {
 	struct guest_ram ram;
 	struct events events;
 	void *pic, *ioapic, *pit, *rtc, *acpi_pm;
+	struct virtio_balloon *balloon;
 	struct socle_handle handle;	 /* with the domain's key */
 	uint64_t tsc_start, clock_start; /* two clocks at the same time: machine_tsc_to_ns() */
 	struct vcpu *vcpu;		 /* config.vcpus of them */
@@ -149,10 +170,20 @@ void machine_unpause(struct vmm *vmm);
 bool boot_create_devices(struct vmm *vmm);
 bool boot_load(struct vmm *vmm);
 
+/* ram_target.c: how much of its memory the guest is to use. */
+bool ram_target_create(struct vmm *vmm);
+/* With the lock held: asks the guest to use only that many bytes. */
+void ram_target_set(struct vmm *vmm, uint64_t bytes);
+/* What it uses now; *free_bytes is what it does not need of that. False: it has not told. */
+uint64_t ram_target_actual(const struct vmm *vmm);
+bool ram_target_free(const struct vmm *vmm, uint64_t *free_bytes);
+
 /* control.c: talks to socled. */
 bool control_open(struct vmm *vmm);
 /* Runs the domain to its end, and says how it ended. */
 void control_run(struct vmm *vmm);
+/* Tells what ram_target.c knows. With the lock held. */
+void control_memory(struct vmm *vmm);
 /* Says that it ended; text NULL: the machine's reason. */
 void control_ended(struct vmm *vmm, const char *how, const char *reason);
 

@@ -35,6 +35,8 @@
 #define MSR_RAPL_POWER_UNIT   0x606
 #define MSR_PKG_ENERGY_STATUS 0x611
 #define MSR_HV_PARTITION      0x40000073
+#define MSR_KVM_WALL_CLOCK    0x4b564d00
+#define MSR_KVM_SYSTEM_TIME   0x4b564d01
 
 #define MTRRCAP_VALUE	  (0x500u | MTRR_VARIABLE) /* fixed ranges, write-combining */
 #define MTRR_VALID	  0x800ull
@@ -213,6 +215,8 @@ bool msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 	*value = 0;
 	if (msr == MSR_APIC_BASE)
 		*value = vcpu->area->apic_base;
+	else if (msr == MSR_KVM_SYSTEM_TIME && kvm_clock_is_there(vcpu->vmm))
+		*value = vcpu->state->kvm_time;
 	else if (found != NULL)
 		*value = found->value;
 	else if (register_ != NULL)
@@ -232,6 +236,10 @@ bool msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		return write_apic_base(vcpu, value);
 	if (msr == MSR_X2APIC_LINT0)
 		return apic_write_lint0(vcpu, value);
+	if (msr == MSR_KVM_SYSTEM_TIME)
+		return kvm_clock_set_time(vcpu, value);
+	if (msr == MSR_KVM_WALL_CLOCK)
+		return kvm_clock_set_wall(vcpu, value);
 	if (found != NULL) {
 		/* The value that it has may always be written. */
 		return found->writable || value == found->value || unknown(vcpu, "writes", msr);

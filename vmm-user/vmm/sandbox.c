@@ -141,8 +141,13 @@ bool sandbox_enter(struct vmm *vmm)
 /* The smallest of them that is above `fd`; UINT_MAX: there is none. */
 static unsigned next_wanted(const struct vmm_config *config, int also, int fd)
 {
-	const int named[] = {config->control_fd, config->serial_fd,  config->memory_fd,
-			     config->kernel_fd,	 config->ramdisk_fd, also};
+	const int named[] = {config->control_fd,
+			     config->serial_fd[0],
+			     config->serial_fd[1],
+			     config->memory_fd,
+			     config->kernel_fd,
+			     config->ramdisk_fd,
+			     also};
 	unsigned next = UINT_MAX;
 
 	for (unsigned i = 0; i < sizeof(named) / sizeof(named[0]); i++)
@@ -154,6 +159,9 @@ static unsigned next_wanted(const struct vmm_config *config, int also, int fd)
 	for (unsigned i = 0; i < config->nets; i++)
 		if (config->net[i].fd > fd && (unsigned)config->net[i].fd < next)
 			next = (unsigned)config->net[i].fd;
+	for (unsigned i = 0; i < config->channels; i++)
+		if (config->channel_fd[i] > fd && (unsigned)config->channel_fd[i] < next)
+			next = (unsigned)config->channel_fd[i];
 	return next;
 }
 

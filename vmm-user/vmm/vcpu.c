@@ -22,6 +22,7 @@
 #define VECTOR_NMI	   2
 #define NANOSECONDS	   1000000000ull
 #define SLEEP_MAX	   (3600 * NANOSECONDS)
+#define WAKING_MAX	   20000u /* ns; so long at most a CPU is kept for looking */
 
 static _Thread_local struct vcpu *current;
 
@@ -128,16 +129,34 @@ static bool has_work(const struct vcpu *vcpu)
 	return signals != 0 || apic_has_interrupt(vcpu) || until_deadline(vcpu) == 0;
 }
 
+/*
+ * Sleeps that long, or until somebody wakes the vCPU. Waking up takes Linux a while, so a timer's
+ * sleep ends earlier by what it has been lately; the rest of the time is spent looking.
+ */
+static void sleep_for(struct vcpu *vcpu, uint64_t length)
+{
+	uint64_t shorter = length - vcpu->waking, start = __rdtsc(), took;
+	struct timespec timeout = {(time_t)(shorter / NANOSECONDS), (long)(shorter % NANOSECONDS)};
+
+	if (futex(vcpu, FUTEX_WAIT, SOCLE_WHERE_IDLE, &timeout) == 0 || errno != ETIMEDOUT)
+		return;
+	took = machine_tsc_to_ns(vcpu->vmm, __rdtsc() - start);
+	took = took > shorter ? took - shorter : 0;
+	vcpu->waking = (7 * vcpu->waking + (took < WAKING_MAX ? took : WAKING_MAX)) / 8;
+}
+
 static void sleep_until_work(struct vcpu *vcpu)
 {
 	while (!has_work(vcpu)) {
 		uint64_t length = until_deadline(vcpu);
-		struct timespec timeout = {(time_t)(length / NANOSECONDS),
-					   (long)(length % NANOSECONDS)};
 
+		if (length <= vcpu->waking) {
+			_mm_pause();
+			continue;
+		}
 		set_where(vcpu, SOCLE_WHERE_IDLE);
 		if (!has_work(vcpu))
-			futex(vcpu, FUTEX_WAIT, SOCLE_WHERE_IDLE, &timeout);
+			sleep_for(vcpu, length);
 		set_where(vcpu, SOCLE_WHERE_VMM);
 	}
 	if (vcpu->state->run == VCPU_HALTED && (pending(vcpu) & VCPU_PENDING_STOP) == 0) {
@@ -232,7 +251,7 @@ static void take_signals(struct vcpu *vcpu)
 enum readiness { READY, NOT_READY, ENDING };
 
 /* Waits until there is something to do, and does what others want. */
-static enum readiness get_ready(struct vcpu *vcpu)
+static __attribute__((noinline)) enum readiness get_ready(struct vcpu *vcpu)
 {
 	sleep_until_work(vcpu);
 	if (pending(vcpu) != 0) {
@@ -244,12 +263,12 @@ static enum readiness get_ready(struct vcpu *vcpu)
 }
 
 /* True if there is something that the vCPU must not run before. */
-static bool is_urgent(const struct vcpu *vcpu)
+static inline bool is_urgent(const struct vcpu *vcpu)
 {
 	uint32_t signals = pending(vcpu);
 	uint32_t urgent = VCPU_PENDING_STOP | VCPU_PENDING_INIT | VCPU_PENDING_SIPI;
 
-	if (signals == 0)
+	if (__builtin_expect(signals == 0, true))
 		return false;
 	if (vcpu->area->event == 0)
 		urgent |= VCPU_PENDING_NMI;
@@ -258,13 +277,18 @@ static bool is_urgent(const struct vcpu *vcpu)
 	return (signals & urgent) != 0;
 }
 
-bool vcpu_step(struct vcpu *vcpu)
+static __attribute__((noinline)) void cannot_run(struct vcpu *vcpu, int error)
+{
+	vmm_end(vcpu->vmm, VMM_CRASH, "vCPU %u cannot run: %s", vcpu->index,
+		socle_error_text(error));
+}
+
+static inline __attribute__((always_inline)) bool step(struct vcpu *vcpu)
 {
 	struct vmm *vmm = vcpu->vmm;
 	int result;
 
-	current = vcpu;
-	if (vcpu->state->run != VCPU_RUNNING || pending(vcpu) != 0) {
+	if (__builtin_expect(vcpu->state->run != VCPU_RUNNING || pending(vcpu) != 0, false)) {
 		enum readiness readiness = get_ready(vcpu);
 
 		if (readiness != READY)
@@ -284,20 +308,26 @@ bool vcpu_step(struct vcpu *vcpu)
 	if (result == SOCLE_EXIT_INTERRUPT)
 		return true;
 	vmm_lock(vmm);
-	if (result < 0)
-		vmm_end(vmm, VMM_CRASH, "vCPU %u cannot run: %s", vcpu->index,
-			socle_error_text(result));
+	if (__builtin_expect(result < 0, false))
+		cannot_run(vcpu, result);
 	else
 		vcpu_exit(vcpu, (unsigned)result);
 	vmm_unlock(vmm);
 	return true;
 }
 
+bool vcpu_step(struct vcpu *vcpu)
+{
+	current = vcpu;
+	return step(vcpu);
+}
+
 static void *thread(void *argument)
 {
 	struct vcpu *vcpu = argument;
 
-	while (vcpu_step(vcpu))
+	current = vcpu;
+	while (step(vcpu))
 		;
 	vmm_lock(vcpu->vmm);
 	vcpu->vmm->running--;

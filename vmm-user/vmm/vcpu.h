@@ -38,7 +38,7 @@ struct vcpu_state {
 	uint32_t run, pending, sipi_vector, started;
 	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_variable[2 * MTRR_VARIABLE];
 	uint64_t misc_enable, mcg_status, feature_control, microcode;
-	uint64_t tsc_aux, reserved[16];
+	uint64_t tsc_aux, kvm_time, reserved[15];
 	struct socle_vectors vectors; /* of the last SOCLE_EXIT_SECOND_LEVEL */
 };
 
@@ -50,6 +50,7 @@ struct vcpu {
 	pthread_t thread;
 	bool has_thread;
 	bool window; /* the guest can take an interrupt where it is. Its thread's, until it runs */
+	uint64_t waking;		  /* ns that waking up has taken lately. Its thread's */
 	uint64_t exits[SOCLE_EXIT_COUNT]; /* its thread's */
 };
 
@@ -92,6 +93,11 @@ void vcpu_exception(struct vcpu *vcpu, uint8_t vector, bool has_code, uint32_t c
 bool msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 void msr_reset(struct vcpu *vcpu);
+
+/* kvm_clock.c: KVM's clock, if the counter's frequency is known; false: the access faults. */
+bool kvm_clock_is_there(const struct vmm *vmm);
+bool kvm_clock_set_time(struct vcpu *vcpu, uint64_t value);
+bool kvm_clock_set_wall(struct vcpu *vcpu, uint64_t value);
 
 /* cpuid.c: fills the area's table. */
 void cpuid_fill(struct vcpu *vcpu);

@@ -14,7 +14,7 @@ void vcpu_exception(struct vcpu *vcpu, uint8_t vector, bool has_code, uint32_t c
 		vcpu->area->event |= SOCLE_EVENT_ERROR_CODE | (uint64_t)code << 32;
 }
 
-static void unsupported(struct vcpu *vcpu)
+static __attribute__((noinline)) void unsupported(struct vcpu *vcpu)
 {
 	char text[INSN_TEXT_BYTES];
 
@@ -23,29 +23,39 @@ static void unsupported(struct vcpu *vcpu)
 		insn_describe(vcpu->vmm, vcpu->area, text));
 }
 
+static __attribute__((noinline)) void exit_io_string(struct vcpu *vcpu)
+{
+	if (insn_string_io(vcpu->vmm, vcpu->area, vcpu->area->info[0]) == INSN_UNSUPPORTED)
+		unsupported(vcpu);
+}
+
+/* As insn_set_register(): four bytes clear the upper half. */
+static inline void set_rax(struct socle_vcpu_area *area, unsigned bytes, uint64_t value)
+{
+	if (bytes == 1)
+		area->rax = (area->rax & ~0xffull) | (value & 0xff);
+	else if (bytes == 2)
+		area->rax = (area->rax & ~0xffffull) | (value & 0xffff);
+	else
+		area->rax = (uint32_t)value;
+}
+
 static void exit_io(struct vcpu *vcpu)
 {
+	struct vmm *vmm = vcpu->vmm;
 	struct socle_vcpu_area *area = vcpu->area;
-	uint64_t info = area->info[0], value;
+	uint64_t info = area->info[0], port = SOCLE_IO_PORT(info);
 	unsigned bytes = SOCLE_IO_BYTES(info);
+	const struct bus_range *range = bus_hit(&vmm->bus[BUS_PORT], port, bytes);
 
-	if (info & SOCLE_IO_STRING) {
-		if (insn_string_io(vcpu->vmm, area, info) == INSN_UNSUPPORTED)
-			unsupported(vcpu);
-		return;
-	}
-	if (info & SOCLE_IO_IN) {
-		value = bus_do_read(vcpu->vmm, BUS_PORT, SOCLE_IO_PORT(info), bytes);
-		/* Four bytes go to EAX, and clear the upper half of RAX. */
-		if (bytes == 4)
-			area->rax = (uint32_t)value;
-		else if (bytes == 2)
-			area->rax = (area->rax & ~0xffffull) | (value & 0xffff);
-		else
-			area->rax = (area->rax & ~0xffull) | (value & 0xff);
-	} else {
-		bus_do_write(vcpu->vmm, BUS_PORT, SOCLE_IO_PORT(info), bytes, area->rax);
-	}
+	if (__builtin_expect((info & SOCLE_IO_STRING) != 0, false))
+		exit_io_string(vcpu);
+	else if (!(info & SOCLE_IO_IN))
+		bus_do_write(vmm, BUS_PORT, port, bytes, area->rax);
+	else if (range != NULL)
+		set_rax(area, bytes, range->read(range->device, port - range->base, bytes));
+	else
+		set_rax(area, bytes, bus_do_read(vmm, BUS_PORT, port, bytes));
 }
 
 static void exit_second_level(struct vcpu *vcpu)
@@ -138,9 +148,12 @@ static void exit_nothing(struct vcpu *vcpu)
 static void exit_shutdown(struct vcpu *vcpu)
 {
 	const struct socle_vcpu_area *area = vcpu->area;
+	const char *what = area->info[0] == SOCLE_SHUTDOWN_TASK_GATE
+				   ? "an exception through a task gate"
+				   : "triple fault";
 
-	vmm_end(vcpu->vmm, VMM_CRASH, "vCPU %u: triple fault at %04x:%#llx, CR0 %#llx, CR3 %#llx",
-		vcpu->index, area->system.cs.selector, (unsigned long long)area->rip,
+	vmm_end(vcpu->vmm, VMM_CRASH, "vCPU %u: %s at %04x:%#llx, CR0 %#llx, CR3 %#llx",
+		vcpu->index, what, area->system.cs.selector, (unsigned long long)area->rip,
 		(unsigned long long)area->system.cr0, (unsigned long long)area->system.cr3);
 }
 

@@ -29,7 +29,7 @@ void vcpu_reset(struct vcpu *vcpu)
 	unsigned eax = 0, ebx, ecx, edx;
 
 	__get_cpuid(1, &eax, &ebx, &ecx, &edx);
-	memset(area, 0, offsetof(struct socle_vcpu_area, exit_reason));
+	memset(&area->rax, 0, SOCLE_VCPU_REGISTER_BYTES);
 	area->rdx = eax;
 	area->rip = RESET_RIP;
 	area->rflags = RFLAGS_RESET;

@@ -109,6 +109,7 @@ struct virtio_blk_options {
 	const char *path; /* of a raw file or a block device; NULL: it is open already, as fd */
 	int fd;		  /* the disk's from now on; open for writing unless it is only read */
 	const char *id;	  /* what get-id says, at most 20 characters; NULL: none */
+	const char *name; /* in messages; NULL: the path, or the id */
 	bool readonly;
 	bool snapshot; /* what is written is forgotten in the end */
 	/* For a snapshot: where its temporary file is to be; NULL: in memory. */
@@ -142,14 +143,17 @@ struct virtio_rng;
 struct virtio_rng *virtio_rng_create(struct vmm *vmm);
 
 struct virtio_balloon;
-/*
- * hook(context, at, bytes, true): the guest does not use [at, at + bytes) of its memory, whose
- * contents may be lost, any more; false: it does again.
- */
-struct virtio_balloon *virtio_balloon_create(struct vmm *vmm,
-					     void (*hook)(void *context, uint64_t at,
-							  uint64_t bytes, bool inflated),
-					     void *context);
+struct virtio_balloon_hooks {
+	/*
+	 * With inflated true: the guest does not use [at, at + bytes) of its memory, whose contents
+	 * may be lost, any more; false: it does again.
+	 */
+	void (*pages)(void *context, uint64_t at, uint64_t bytes, bool inflated);
+	/* The guest told how much it has given up in all, or new statistics. NULL: not wanted. */
+	void (*told)(void *context);
+};
+struct virtio_balloon *
+virtio_balloon_create(struct vmm *vmm, const struct virtio_balloon_hooks *hooks, void *context);
 /* Asks the guest to give up `bytes` (whole 4 KiB pages) in all; what it has given up. */
 void virtio_balloon_target(struct virtio_balloon *balloon, uint64_t bytes);
 uint64_t virtio_balloon_actual(const struct virtio_balloon *balloon);

@@ -42,7 +42,7 @@ struct balloon_state {
 struct virtio_balloon {
 	struct virtio_device virtio;
 	struct balloon_state *state;
-	void (*hook)(void *context, uint64_t at, uint64_t bytes, bool inflated);
+	const struct virtio_balloon_hooks *hooks;
 	void *context;
 	struct virtq_chain chain;
 	uint32_t page[BALLOON_PAGES];
@@ -64,8 +64,14 @@ static void pages(struct virtio_balloon *balloon, bool inflated)
 			run++;
 		i += run;
 		if (guest_memory(vmm, at, run * PAGE) != NULL)
-			balloon->hook(balloon->context, at, run * PAGE, inflated);
+			balloon->hooks->pages(balloon->context, at, run * PAGE, inflated);
 	}
+}
+
+static void tell(struct virtio_balloon *balloon)
+{
+	if (balloon->hooks->told != NULL)
+		balloon->hooks->told(balloon->context);
 }
 
 static void change(struct virtio_balloon *balloon, unsigned index)
@@ -107,6 +113,7 @@ static void statistics(struct virtio_balloon *balloon)
 		state->value[statistic.tag] = statistic.value;
 		state->told |= 1u << statistic.tag;
 	}
+	tell(balloon);
 	if (state->asked) {
 		state->asked = 0;
 		virtq_give(queue, balloon->chain.head, 0);
@@ -128,8 +135,10 @@ static void config_write(void *device, unsigned offset, unsigned bytes, uint64_t
 {
 	struct virtio_balloon *balloon = device;
 
-	if (offset == CONFIG_ACTUAL && bytes == 4)
-		balloon->state->config.actual = (uint32_t)value;
+	if (offset != CONFIG_ACTUAL || bytes != 4)
+		return;
+	balloon->state->config.actual = (uint32_t)value;
+	tell(balloon);
 }
 
 static bool reset(void *device)
@@ -171,16 +180,14 @@ void virtio_balloon_ask(struct virtio_balloon *balloon)
 }
 
 /* Makes a balloon. NULL, reported: no slot is free. */
-struct virtio_balloon *virtio_balloon_create(struct vmm *vmm,
-					     void (*hook)(void *context, uint64_t at,
-							  uint64_t bytes, bool inflated),
-					     void *context)
+struct virtio_balloon *
+virtio_balloon_create(struct vmm *vmm, const struct virtio_balloon_hooks *hooks, void *context)
 {
 	struct virtio_balloon *balloon = calloc(1, sizeof(*balloon));
 
 	if (balloon == NULL)
 		return NULL;
-	balloon->hook = hook;
+	balloon->hooks = hooks;
 	balloon->context = context;
 	balloon->virtio =
 		(struct virtio_device){.vmm = vmm,

@@ -340,10 +340,12 @@ struct virtio_blk *virtio_blk_create(struct vmm *vmm, const struct virtio_blk_op
 {
 	struct virtio_blk *blk = calloc(1, sizeof(*blk));
 	unsigned queues = options->queues < 1 ? 1 : options->queues;
-	const char *name = options->path != NULL ? options->path : options->id;
+	const char *name = options->name;
 
 	if (blk == NULL)
 		return NULL;
+	if (name == NULL)
+		name = options->path != NULL ? options->path : options->id;
 	if (name == NULL)
 		name = "without a name";
 	if (queues > VIRTIO_QUEUES)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vmm-user/vmm/walk.h"
 
+#include "vmm-user/vmm/control.h"
+
 /* Entries of the paging structures (SDM volume 3, tables 4-4 to 4-20). */
 #define ENTRY_PRESENT  (1ull << 0)
 #define ENTRY_WRITE    (1ull << 1)
@@ -196,7 +198,7 @@ static bool mark(const struct walker *walker, unsigned access)
 
 /* What a walk of 4-level tables has come across. */
 struct quick_walk {
-	const uint8_t *ram; /* [0, low) of the guest */
+	const uint8_t *ram; /* [0, low) of the guest, without the hole */
 	uint64_t low, linear, needed, refused;
 	uint64_t entry, all, any; /* the last entry, and all of them by AND and OR */
 };
@@ -206,7 +208,7 @@ static inline bool quick_level(struct quick_walk *walk, unsigned shift)
 {
 	uint64_t at = (walk->entry & BITS(51, 12)) + (walk->linear >> (shift - 3) & 0xff8);
 
-	if (at >= walk->low)
+	if (at >= walk->low || at - VMM_HOLE < VMM_HOLE_BYTES)
 		return false;
 	walk->entry = __atomic_load_n((const uint64_t *)(walk->ram + at), __ATOMIC_RELAXED);
 	walk->all &= walk->entry;
@@ -242,7 +244,7 @@ static inline bool walk_quickly(struct vmm *vmm, const struct walk_registers *re
 		.all = ~0ull,
 	};
 
-	walk.ram = guest_memory(vmm, 0, walk.low);
+	walk.ram = guest_memory(vmm, 0, 1);
 	if (walk.ram == NULL)
 		return false;
 	if (registers->physical_bits < 52)

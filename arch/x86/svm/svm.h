@@ -39,8 +39,38 @@ void svm_guest_leave(struct vcpu *vcpu);
 void svm_guest_save_system(struct vcpu *vcpu);
 bool svm_guest_event(struct vcpu *vcpu, uint64_t event);
 bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector);
-void svm_priority_load(struct vcpu *vcpu, uint32_t tpr);
+void svm_priority_wait(struct vcpu *vcpu);
 void svm_priority_close(struct vmcb *vmcb);
+
+/*
+ * A guest's CR8 is the VMCB's V_TPR, and the task priority of its local APIC, which is brought up
+ * to date behind each exit but those that have nothing to do with the local APIC.
+ */
+static inline void svm_priority_save(struct vcpu *vcpu)
+{
+	volatile uint32_t *tpr = &vcpu->area->apic[4 * APIC_TPR];
+	uint32_t now = vmcb_of(vcpu)->v_intr & V_TPR;
+
+	if (__builtin_expect((*tpr >> 4 & 0xf) != now, false))
+		*tpr = now << 4;
+}
+
+/* What CR8 is to read. */
+static inline uint32_t svm_task_priority(const struct vcpu *vcpu)
+{
+	return *(const volatile uint32_t *)&vcpu->area->apic[4 * APIC_TPR] >> 4 & 0xf;
+}
+
+/* Gives the guest its task priority, before an entry. */
+static inline void svm_priority_load(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	vmcb->v_intr = (vmcb->v_intr & ~V_TPR) | svm_task_priority(vcpu);
+	vmcb->clean &= ~CLEAN_TPR;
+	if (__builtin_expect(vcpu->waiting != 0, false))
+		svm_priority_wait(vcpu);
+}
 
 /* svm_msr_read() and svm_msr_write() for guests. */
 bool svm_guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);

@@ -104,7 +104,7 @@ static struct socle_segment from_vmcb(struct vmcb_segment s)
  * Takes the system state. Whether it makes sense is the processor's to judge, at VMRUN (APM volume
  * 2, section 15.5.1); only what would be the hypervisor's or another's to lose is set right here.
  */
-static void load_system(struct vcpu *vcpu)
+static __attribute__((noinline)) void load_system(struct vcpu *vcpu)
 {
 	const struct socle_system_state *s = &vcpu->area->system;
 	struct vmcb *vmcb = vmcb_of(vcpu);
@@ -139,6 +139,7 @@ static void load_system(struct vcpu *vcpu)
 	vmcb->sysenter_eip = s->sysenter_eip;
 	vmcb->tsc_offset = vcpu->tsc_offset = s->tsc_offset;
 	vmcb->interrupt_shadow = s->interrupt_shadow & 1;
+	vcpu->shadow_open = true;
 	vcpu->nmi_pending = (s->nmi_blocked & 2) != 0;
 	vmcb->intercept3 &= ~INTERCEPT_IRET;
 	if (s->nmi_blocked & 1) /* it ends with the IRET: see deliver_nmi() */
@@ -187,18 +188,30 @@ void svm_guest_save_system(struct vcpu *vcpu)
 	s->nmi_blocked = (vmcb->intercept3 & INTERCEPT_IRET ? 1 : 0) | (vcpu->nmi_pending ? 2 : 0);
 }
 
+/* A VMM that changed the task priority has changed something else, too: it did an instruction. */
+static void load_state(struct vcpu *vcpu, uint64_t load)
+{
+	const struct socle_vcpu_area *area = vcpu->area;
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	if (load & SOCLE_LOAD_RUN) {
+		vmcb->rip = area->rip;
+		vmcb->rsp = area->rsp;
+		vmcb->rflags = area->rflags | RFLAGS_FIXED;
+	}
+	if (load & SOCLE_LOAD_SYSTEM)
+		load_system(vcpu);
+	if (svm_task_priority(vcpu) != (vmcb->v_intr & V_TPR))
+		vcpu->priority_open = true;
+}
+
 void svm_guest_load(struct vcpu *vcpu, uint64_t load)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 	struct cpu *cpu = vcpu->cpu;
 
-	if (load & SOCLE_LOAD_RUN) {
-		vmcb->rip = vcpu->area->rip;
-		vmcb->rsp = vcpu->area->rsp;
-		vmcb->rflags = vcpu->area->rflags | RFLAGS_FIXED;
-	}
-	if (load & SOCLE_LOAD_SYSTEM)
-		load_system(vcpu);
+	if (load != 0)
+		load_state(vcpu, load);
 	/* The guests of a CPU share one ASID: what another left there is not this one's. */
 	if (cpu->last_guest != vcpu || vcpu->last_cpu != cpu) {
 		cpu->last_guest = vcpu;
@@ -215,13 +228,17 @@ void svm_guest_load(struct vcpu *vcpu, uint64_t load)
 
 void svm_guest_leave(struct vcpu *vcpu)
 {
-	struct vmcb *vmcb = vmcb_of(vcpu);
-	struct socle_vcpu_area *area = vcpu->area;
-	uint64_t event = vmcb->exitintinfo;
+	struct socle_vcpu_area *area;
+	struct vmcb *vmcb;
+	uint64_t event;
 
+	svm_priority_save(vcpu);
 	guest_fpu_save(vcpu);
-	if (vcpu->uses_debug)
+	if (__builtin_expect(vcpu->uses_debug, false))
 		guest_debug_save(vcpu);
+	vmcb = vmcb_of(vcpu);
+	area = vcpu->area;
+	event = vmcb->exitintinfo;
 	svm_vmsave(vcpu->control_pa.v);
 	svm_vmload(vcpu->cpu->service.control_pa.v);
 	area->rip = vmcb->rip;
@@ -255,6 +272,8 @@ bool svm_guest_event(struct vcpu *vcpu, uint64_t event)
 		vcpu->nmi_pending = true;
 		return true;
 	}
+	if (!(vmcb_of(vcpu)->cr0 & CR0_PE)) /* real mode has no error codes */
+		event &= ~(EVENT_ERROR_CODE | EVENT_ERROR_BITS);
 	vmcb_of(vcpu)->eventinj = event & (EVENT_VALID | EVENT_VECTOR | EVENT_TYPE |
 					   EVENT_ERROR_CODE | EVENT_ERROR_BITS);
 	return true;
@@ -281,17 +300,14 @@ bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
 }
 
 /*
- * Gives the guest a task priority, and sees that it exits when it lowers it so far that what waits
- * for that may come. Where MOV to CR8 exits there is no need (and QEMU 7.2 aborts at one while
- * V_IRQ is set).
+ * Sees that a guest exits when it lowers its task priority so far that what waits for that may
+ * come. Where MOV to CR8 exits there is no need (and QEMU 7.2 aborts at one while V_IRQ is set).
  */
-void svm_priority_load(struct vcpu *vcpu, uint32_t tpr)
+void svm_priority_wait(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
-	vmcb->v_intr = (vmcb->v_intr & ~V_TPR) | tpr;
-	vmcb->clean &= ~CLEAN_TPR;
-	if (vcpu->waiting == 0 || (vmcb->v_intr & V_IRQ) || vmcb->intercept_cr != 0)
+	if ((vmcb->v_intr & V_IRQ) || vmcb->intercept_cr != 0)
 		return;
 	vmcb->v_intr |= V_IRQ | V_INTR_PRIO(vcpu->waiting >> 4);
 	vmcb->intercept3 |= INTERCEPT_VINTR;

@@ -9,20 +9,23 @@
 #include "hv/types.h"
 
 /* 16-bit fields. The segment registers' fields stand in the order of enum vmcs_segment. */
-#define VMCS_VPID	       0x0000
-#define VMCS_GUEST_ES_SELECTOR 0x0800
-#define VMCS_HOST_ES_SELECTOR  0x0c00
-#define VMCS_HOST_CS_SELECTOR  0x0c02
-#define VMCS_HOST_SS_SELECTOR  0x0c04
-#define VMCS_HOST_DS_SELECTOR  0x0c06
-#define VMCS_HOST_FS_SELECTOR  0x0c08
-#define VMCS_HOST_GS_SELECTOR  0x0c0a
-#define VMCS_HOST_TR_SELECTOR  0x0c0c
+#define VMCS_VPID		    0x0000
+#define VMCS_GUEST_ES_SELECTOR	    0x0800
+#define VMCS_GUEST_INTERRUPT_STATUS 0x0810
+#define VMCS_HOST_ES_SELECTOR	    0x0c00
+#define VMCS_HOST_CS_SELECTOR	    0x0c02
+#define VMCS_HOST_SS_SELECTOR	    0x0c04
+#define VMCS_HOST_DS_SELECTOR	    0x0c06
+#define VMCS_HOST_FS_SELECTOR	    0x0c08
+#define VMCS_HOST_GS_SELECTOR	    0x0c0a
+#define VMCS_HOST_TR_SELECTOR	    0x0c0c
 
 /* 64-bit fields. */
 #define VMCS_MSR_BITMAP		    0x2004
 #define VMCS_TSC_OFFSET		    0x2010
+#define VMCS_VIRTUAL_APIC	    0x2012
 #define VMCS_EPT_POINTER	    0x201a
+#define VMCS_EOI_EXIT_BITMAP0	    0x201c /* to 0x2022 */
 #define VMCS_XSS_EXITING_BITMAP	    0x202c
 #define VMCS_GUEST_PHYSICAL_ADDRESS 0x2400
 #define VMCS_LINK_POINTER	    0x2800
@@ -48,6 +51,7 @@
 #define VMCS_ENTRY_INTERRUPTION_INFO  0x4016
 #define VMCS_ENTRY_ERROR_CODE	      0x4018
 #define VMCS_ENTRY_INSTRUCTION_LENGTH 0x401a
+#define VMCS_TPR_THRESHOLD	      0x401c
 #define VMCS_SECONDARY_CONTROLS	      0x401e
 #define VMCS_VM_INSTRUCTION_ERROR     0x4400
 #define VMCS_EXIT_REASON	      0x4402
@@ -126,6 +130,7 @@ enum vmcs_segment {
 #define PROCESSOR_MWAIT_EXITING	     (1u << 10)
 #define PROCESSOR_RDPMC_EXITING	     (1u << 11)
 #define PROCESSOR_CR8_EXITING	     (3u << 19) /* loads and stores */
+#define PROCESSOR_TPR_SHADOW	     (1u << 21)
 #define PROCESSOR_NMI_WINDOW_EXITING (1u << 22)
 #define PROCESSOR_MOV_DR_EXITING     (1u << 23)
 #define PROCESSOR_IO_EXITING	     (1u << 24)
@@ -134,9 +139,11 @@ enum vmcs_segment {
 #define PROCESSOR_SECONDARY_CONTROLS (1u << 31)
 #define SECONDARY_ENABLE_EPT	     (1u << 1)
 #define SECONDARY_ENABLE_RDTSCP	     (1u << 3)
+#define SECONDARY_VIRTUAL_X2APIC     (1u << 4)
 #define SECONDARY_ENABLE_VPID	     (1u << 5)
 #define SECONDARY_WBINVD_EXITING     (1u << 6)
 #define SECONDARY_UNRESTRICTED_GUEST (1u << 7)
+#define SECONDARY_APIC_REGISTERS     (1u << 8)
 #define SECONDARY_VIRTUAL_INTERRUPTS (1u << 9)
 #define SECONDARY_ENABLE_INVPCID     (1u << 12)
 #define SECONDARY_ENABLE_PML	     (1u << 17)
@@ -156,9 +163,10 @@ enum vmcs_segment {
 #define ENTRY_LOAD_PAT		     (1u << 14)
 #define ENTRY_LOAD_EFER		     (1u << 15)
 
-/* EPT pointer (section 25.6.11): write-back tables, four levels, no accessed and dirty flags. */
+/* EPT pointer (section 25.6.11): write-back tables, four levels, accessed and dirty flags. */
 #define EPT_POINTER_WB	    6ull
 #define EPT_POINTER_LEVELS4 (3ull << 3)
+#define EPT_POINTER_DIRTY   (1ull << 6)
 
 /* Guest interruptibility state and pending debug exceptions (section 25.4.2). */
 #define INTERRUPTIBILITY_STI	(1u << 0)
@@ -211,6 +219,7 @@ enum vmcs_segment {
 #define EXIT_REASON_WRMSR	       32
 #define EXIT_REASON_MWAIT	       36
 #define EXIT_REASON_MONITOR	       39
+#define EXIT_REASON_VIRTUALIZED_EOI    45
 #define EXIT_REASON_EPT_VIOLATION      48
 #define EXIT_REASON_EPT_MISCONFIG      49
 #define EXIT_REASON_INVEPT	       50

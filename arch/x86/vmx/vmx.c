@@ -77,7 +77,7 @@ uint64_t vmx_cpu_features(void)
 		features |= SOCLE_FEATURE_APICV;
 	if (vmx_may_be_one(MSR_VMX_TRUE_PINBASED_CTLS) & PIN_PREEMPTION_TIMER)
 		features |= SOCLE_FEATURE_TIMER;
-	if ((ept & EPT_CAP_ACCESSED_DIRTY) || (secondary & SECONDARY_ENABLE_PML))
+	if (ept & EPT_CAP_ACCESSED_DIRTY)
 		features |= SOCLE_FEATURE_DIRTY_LOG;
 	if (vmx_controls.secondary & SECONDARY_ENABLE_VPID)
 		features |= SOCLE_FEATURE_ASID;

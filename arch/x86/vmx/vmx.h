@@ -152,6 +152,20 @@ static inline bool vmx_timer_is_stale(const struct vcpu *vcpu)
 
 void vmx_timer_update(struct vcpu *vcpu);
 
+/*
+ * vmx_apic.c: virtual-interrupt delivery (SDM volume 3, chapter 30), where the processor offers all
+ * of it. controls: adds what a guest needs for it; init: sets the rest in the current VMCS, the
+ * vCPU's; load: when a run begins, behind the rest; update: takes over what common code has changed
+ * in the image.
+ */
+void vmx_apic_controls(struct vmx_controls *controls);
+void vmx_apic_init(struct vcpu *vcpu);
+void vmx_apic_load(struct vcpu *vcpu);
+void vmx_apic_update(struct vcpu *vcpu);
+
+/* The guests' MSR bitmap, and one that lets a guest in x2APIC mode at the image. */
+hpa_t vmx_guest_map(bool x2apic);
+
 /* vmx_exit.c: says in common words why the vCPU was left. */
 enum socle_exit_reason vmx_decode_exit(struct vcpu *vcpu);
 

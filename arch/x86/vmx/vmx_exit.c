@@ -170,8 +170,10 @@ static enum socle_exit_reason decode_task_switch(struct vcpu *vcpu)
 	if (QUALIFICATION_TASK_SOURCE(qualification) == TASK_SOURCE_IDT) {
 		uint64_t type = vectoring & INTERRUPTION_TYPE;
 
-		if (type == INTERRUPTION_EXCEPTION)
+		if (type == INTERRUPTION_EXCEPTION) {
+			vcpu->exit.information = SOCLE_SHUTDOWN_TASK_GATE;
 			return SOCLE_EXIT_SHUTDOWN;
+		}
 		error_code = (uint32_t)(vectoring & INTERRUPTION_VECTOR) << 3 | ERROR_CODE_IDT;
 		if (type == INTERRUPTION_EXTERNAL || type == INTERRUPTION_NMI)
 			error_code |= ERROR_CODE_EXT;
@@ -197,7 +199,7 @@ static enum socle_exit_reason decode_timer(struct vcpu *vcpu)
 		return SOCLE_EXIT_NMI_WINDOW;
 	if (answered)
 		return SOCLE_EXIT_NMI;
-	return rdtsc() >= vcpu->run_end ? SOCLE_EXIT_INTERRUPT : SOCLE_EXIT_INTERRUPT_WINDOW;
+	return rdtsc() >= vcpu->run_end ? SOCLE_EXIT_INTERRUPT : SOCLE_EXIT_TIMER;
 }
 
 /* #AC and #DB are the guest's own: raised as if they had not exited. */
@@ -244,6 +246,7 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 	struct vcpu_exit *exit = &vcpu->exit;
 
 	exit->rip = vmcs_read(VMCS_GUEST_RIP);
+	exit->information = 0;
 	switch (exit->code) {
 	case EXIT_REASON_EPT_VIOLATION:
 		return decode_violation(vcpu);
@@ -262,6 +265,9 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 		return SOCLE_EXIT_CR_ACCESS;
 	case EXIT_REASON_TASK_SWITCH:
 		return decode_task_switch(vcpu);
+	case EXIT_REASON_VIRTUALIZED_EOI: /* behind the instruction (section 30.1.4) */
+		exit->information = vmcs_read(VMCS_EXIT_QUALIFICATION);
+		return SOCLE_EXIT_EOI;
 	case EXIT_REASON_NMI_WINDOW:
 		open_nmi_window(vcpu);
 		return SOCLE_EXIT_NMI_WINDOW;

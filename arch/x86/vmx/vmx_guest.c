@@ -48,28 +48,54 @@ _Static_assert(ARRAY_COUNT(((struct vcpu *)0)->switched) == VMX_SWITCHED, "struc
 #define MSR_RANGE_HIGH	   0xc0000000
 
 static uint8_t msr_map[PAGE_BYTES] __attribute__((aligned(4096)));
+static uint8_t x2apic_map[PAGE_BYTES] __attribute__((aligned(4096)));
 
-static void pass(uint32_t msr, bool write)
+static void pass(uint8_t *map, uint32_t msr, bool write)
 {
 	uint32_t bit = msr % MSR_RANGE_HIGH;
 	uint32_t read_map = msr >= MSR_RANGE_HIGH ? MSR_MAP_READ_HIGH : MSR_MAP_READ_LOW;
 	uint32_t write_map = msr >= MSR_RANGE_HIGH ? MSR_MAP_WRITE_HIGH : MSR_MAP_WRITE_LOW;
 
-	msr_map[read_map + bit / 8] &= (uint8_t) ~(1 << bit % 8);
+	map[read_map + bit / 8] &= (uint8_t) ~(1 << bit % 8);
 	if (write)
-		msr_map[write_map + bit / 8] &= (uint8_t) ~(1 << bit % 8);
+		map[write_map + bit / 8] &= (uint8_t) ~(1 << bit % 8);
 }
+
+/*
+ * Registers of the local APIC that the processor reads from and writes to the image. The ICR and
+ * the timer's count are not there as they are to be read.
+ */
+static const struct {
+	uint8_t first, last;
+	bool write;
+} x2apic_own[] = {
+	{0x02, 0x03, false}, {0x08, 0x08, true},  {0x0a, 0x0a, false}, {0x0d, 0x0d, false},
+	{0x0f, 0x28, false}, {0x32, 0x38, false}, {0x3e, 0x3e, false},
+};
+#define APIC_EOI 0x0b
 
 void vmx_guest_map_init(void)
 {
 	static const uint32_t own[] = {MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
 				       MSR_FS_BASE,	MSR_GS_BASE,	  MSR_KERNEL_GS_BASE};
+	uint32_t bit;
 
 	memset(msr_map, 0xff, sizeof(msr_map));
 	for (unsigned i = 0; i < ARRAY_COUNT(own); i++)
-		pass(own[i], true);
+		pass(msr_map, own[i], true);
 	for (unsigned i = VMX_STAR; i <= VMX_SFMASK; i++)
-		pass(switched_msr[i], false);
+		pass(msr_map, switched_msr[i], false);
+	memcpy(x2apic_map, msr_map, sizeof(x2apic_map));
+	for (unsigned i = 0; i < ARRAY_COUNT(x2apic_own); i++)
+		for (uint32_t n = x2apic_own[i].first; n <= x2apic_own[i].last; n++)
+			pass(x2apic_map, MSR_X2APIC_FIRST + n, x2apic_own[i].write);
+	bit = MSR_X2APIC_FIRST + APIC_EOI; /* nothing is there to be read */
+	x2apic_map[MSR_MAP_WRITE_LOW + bit / 8] &= (uint8_t) ~(1 << bit % 8);
+}
+
+hpa_t vmx_guest_map(bool x2apic)
+{
+	return memory_physical(x2apic ? x2apic_map : msr_map);
 }
 
 /* VPID 1 is the service VM's; domains count from 1, so these begin at 64 and end at 65,535. */
@@ -114,6 +140,7 @@ static struct vmx_controls guest_controls(void)
 	controls.secondary &=
 		~(SECONDARY_ENABLE_XSAVES | SECONDARY_ENABLE_USER_WAIT | SECONDARY_ENABLE_RDTSCP);
 	controls.secondary |= vmx_may_be_one(MSR_VMX_PROCBASED_CTLS2) & SECONDARY_WBINVD_EXITING;
+	vmx_apic_controls(&controls);
 	return controls;
 }
 
@@ -130,7 +157,8 @@ bool vmx_guest_init(struct vcpu *vcpu, const struct ept *memory)
 
 	vmx_vmcs_format(vcpu);
 	vmx_vmcs_load(cpu, vcpu);
-	vmx_vmcs_init(&controls, memory, memory_physical(msr_map), vpid_of(vcpu));
+	vmx_vmcs_init(&controls, memory, vmx_guest_map(false), vpid_of(vcpu));
+	vmx_apic_init(vcpu);
 	/*
 	 * A guest that has #AC or #DB raised in their own delivery would be in it for ever, deaf to
 	 * interrupts: each round exits. A machine check is the machine's.
@@ -183,6 +211,7 @@ void vmx_guest_load(struct vcpu *vcpu, uint64_t load)
 		vmx_guest_load_system(vcpu, &vcpu->area->system);
 		vmx_invalidate_vpid(vpid_of(vcpu));
 	}
+	vmx_apic_load(vcpu);
 	vcpu->exit.code = VMX_CODE_NOT_ENTERED;
 	for (unsigned i = 0; i < VMX_SWITCHED; i++) {
 		uint64_t value = rdmsr(switched_msr[i]);

@@ -58,7 +58,9 @@ void vmx_vmcs_init(const struct vmx_controls *controls, const struct ept *memory
 	set(VMCS_GUEST_DEBUGCTL, 0);
 	set(VMCS_GUEST_ACTIVITY, 0);
 	set(VMCS_MSR_BITMAP, msr_map.v);
-	set(VMCS_EPT_POINTER, memory->root.v | EPT_POINTER_WB | EPT_POINTER_LEVELS4);
+	set(VMCS_EPT_POINTER,
+	    memory->root.v | EPT_POINTER_WB | EPT_POINTER_LEVELS4 |
+		    (rdmsr(MSR_VMX_EPT_VPID_CAP) & EPT_CAP_ACCESSED_DIRTY ? EPT_POINTER_DIRTY : 0));
 	if (controls->secondary & SECONDARY_ENABLE_VPID)
 		set(VMCS_VPID, vpid);
 	if (controls->secondary & SECONDARY_ENABLE_XSAVES)
@@ -165,7 +167,7 @@ static enum socle_exit_reason entry_failed(struct vcpu *vcpu)
 
 _Noreturn void vmx_cpu_run(struct cpu *cpu)
 {
-	uint64_t left = rdtsc();
+	uint32_t left = rdtsc_low();
 
 	for (;;) {
 		struct vcpu *vcpu = cpu->current;
@@ -174,9 +176,11 @@ _Noreturn void vmx_cpu_run(struct cpu *cpu)
 
 		if (vcpu->domain != NULL && vmx_timer_is_stale(vcpu))
 			vmx_timer_update(vcpu);
-		cpu->hypervisor_cycles += rdtsc() - left;
+		if (__builtin_expect(vcpu->apic_stale, false))
+			vmx_apic_update(vcpu);
+		cpu->hypervisor_cycles += rdtsc_low() - left;
 		entered = world_switch(vcpu);
-		left = rdtsc();
+		left = rdtsc_low();
 		vcpu = cpu->current;
 		vcpu->launched = true;
 		reason = __builtin_expect(entered, true) ? vmx_decode_exit(vcpu)

@@ -42,6 +42,7 @@
 #define APIC_ICR	   0x30
 #define APIC_ICR_HIGH	   0x31
 #define APIC_TIMER	   0x32
+#define APIC_ERROR	   0x37
 #define APIC_TIMER_INITIAL 0x38
 #define APIC_TIMER_DIVIDE  0x3e
 #define ICR_INIT	   0x4500u
@@ -49,6 +50,7 @@
 #define ICR_ASSERT	   0x4000u
 #define ICR_SELF	   0x40000u
 #define TIMER_DEADLINE	   0x40000u
+#define LVT_MASKED	   0x10000u
 #define CPUID_X2APIC	   (1u << 21)
 #define CPUID_DEADLINE	   (1u << 24)
 
@@ -322,18 +324,30 @@ static uint32_t do_mmio_write(void)
 	TIMED(write32(HPET_STATUS, 0));
 }
 
+/* The entry of the vector table for errors stands for the registers that are just kept. */
 static uint32_t do_apic_read(void)
 {
 	if (x2apic)
-		TIMED(rdmsr(MSR_X2APIC + APIC_TPR));
-	TIMED(read32(APIC_MMIO + 16 * APIC_TPR));
+		TIMED(rdmsr(MSR_X2APIC + APIC_ERROR));
+	TIMED(read32(APIC_MMIO + 16 * APIC_ERROR));
 }
 
 static uint32_t do_apic_write(void)
 {
 	if (x2apic)
-		TIMED(wrmsr(MSR_X2APIC + APIC_TPR, 0x10));
-	TIMED(write32(APIC_MMIO + 16 * APIC_TPR, 0x10));
+		TIMED(wrmsr(MSR_X2APIC + APIC_ERROR, LVT_MASKED));
+	TIMED(write32(APIC_MMIO + 16 * APIC_ERROR, LVT_MASKED));
+}
+
+/* Another task priority each time. */
+static uint32_t do_apic_priority(void)
+{
+	static uint32_t priority;
+
+	priority ^= 0x10;
+	if (x2apic)
+		TIMED(wrmsr(MSR_X2APIC + APIC_TPR, priority));
+	TIMED(write32(APIC_MMIO + 16 * APIC_TPR, priority));
 }
 
 static uint32_t do_apic_eoi(void)
@@ -515,6 +529,7 @@ static void measure_apic(void)
 	measure(x2apic ? "x2apic-read" : "xapic-read", do_apic_read, COUNT);
 	measure(x2apic ? "x2apic-write" : "xapic-write", do_apic_write, COUNT);
 	measure(x2apic ? "x2apic-eoi" : "xapic-eoi", do_apic_eoi, COUNT);
+	measure(x2apic ? "x2apic-priority" : "xapic-priority", do_apic_priority, COUNT / 4);
 	apic_write(APIC_TPR, 0);
 }
 
@@ -539,17 +554,27 @@ static bool equal(const char *a, const char *b)
 	return *a == *b;
 }
 
-/* "loop=NAME" at the end of the command line: that operation for ever, to look where it goes. */
+/*
+ * "loop=NAME" at the end of the command line: that operation for ever, to look where it goes; with
+ * "loop=x2NAME" in x2APIC mode; "loop=end" ends.
+ */
 static void loop(const uint32_t *information)
 {
 	static const struct {
 		const char *name;
 		uint32_t (*operation)(void);
 	} operations[] = {
-		{"cpuid", do_cpuid},	       {"port-read", do_port_read},
-		{"port-write", do_port_write}, {"mmio-read", do_mmio_read},
-		{"mmio-write", do_mmio_write}, {"apic-read", do_apic_read},
-		{"ipi-self", do_ipi_self},     {"timer-halted", do_timer_halted},
+		{"cpuid", do_cpuid},
+		{"port-read", do_port_read},
+		{"port-write", do_port_write},
+		{"mmio-read", do_mmio_read},
+		{"mmio-write", do_mmio_write},
+		{"apic-read", do_apic_read},
+		{"apic-write", do_apic_write},
+		{"apic-priority", do_apic_priority},
+		{"apic-eoi", do_apic_eoi},
+		{"ipi-self", do_ipi_self},
+		{"timer-halted", do_timer_halted},
 	};
 	const char *line = (const char *)(uintptr_t)information[INFORMATION_COMMAND];
 
@@ -560,6 +585,13 @@ static void loop(const uint32_t *information)
 	for (; *line != '\0'; line++)
 		if (*line == '=')
 			name = line + 1;
+	if (name != NULL && equal(name, "end"))
+		outb(PORT_DEBUG_EXIT, 0);
+	if (name != NULL && name[0] == 'x' && name[1] == '2') {
+		name += 2;
+		x2apic = true;
+		apic_on();
+	}
 	for (unsigned i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
 		if (name != NULL && equal(name, operations[i].name))
 			for (;;)
@@ -606,6 +638,7 @@ void probe_main(const uint32_t *information)
 		none("x2apic-read");
 		none("x2apic-write");
 		none("x2apic-eoi");
+		none("x2apic-priority");
 	}
 	measure("ipi-self", do_ipi_self, COUNT);
 	measure("timer-halted", do_timer_halted, COUNT / 4);

@@ -118,14 +118,14 @@ GUEST_PORT(uint32_t, l, 32)
 #define GUEST_REGISTER(name)                                                                       \
 	static inline uint64_t get_##name(void)                                                    \
 	{                                                                                          \
-		uint64_t v;                                                                        \
+		unsigned long v;                                                                   \
                                                                                                    \
 		__asm__ volatile("mov %%" #name ", %0" : "=r"(v) : : "memory");                    \
 		return v;                                                                          \
 	}                                                                                          \
 	static inline void set_##name(uint64_t v)                                                  \
 	{                                                                                          \
-		__asm__ volatile("mov %0, %%" #name : : "r"(v) : "memory");                        \
+		__asm__ volatile("mov %0, %%" #name : : "r"((unsigned long)v) : "memory");         \
 	}
 GUEST_REGISTER(cr0)
 GUEST_REGISTER(cr2)
@@ -167,26 +167,26 @@ static inline uint32_t mmio_read(uint64_t address)
 {
 	uint32_t value;
 
-	__asm__ volatile("movl (%1), %0" : "=r"(value) : "r"(address) : "memory");
+	__asm__ volatile("movl (%1), %0" : "=r"(value) : "r"((uintptr_t)address) : "memory");
 	return value;
 }
 
 static inline void mmio_write(uint64_t address, uint32_t value)
 {
-	__asm__ volatile("movl %0, (%1)" : : "r"(value), "r"(address) : "memory");
+	__asm__ volatile("movl %0, (%1)" : : "r"(value), "r"((uintptr_t)address) : "memory");
 }
 
 static inline uint64_t mmio_read64(uint64_t address)
 {
 	uint64_t value;
 
-	__asm__ volatile("movq (%1), %0" : "=r"(value) : "r"(address) : "memory");
+	__asm__ volatile("movq (%1), %0" : "=r"(value) : "r"((uintptr_t)address) : "memory");
 	return value;
 }
 
 static inline void mmio_write64(uint64_t address, uint64_t value)
 {
-	__asm__ volatile("movq %0, (%1)" : : "r"(value), "r"(address) : "memory");
+	__asm__ volatile("movq %0, (%1)" : : "r"(value), "r"((uintptr_t)address) : "memory");
 }
 
 #endif

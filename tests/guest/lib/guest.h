@@ -16,8 +16,7 @@
 #include <stdint.h>
 
 #include "lib/cpu.h"
-
-#define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#include "lib/report.h"
 
 /* layout.inc */
 #define GUEST_CPUS	     8
@@ -33,36 +32,6 @@
 #define SELECTOR_USER_CODE32 0x4b
 #define SELECTOR_FREE	     0x50 /* up to SELECTOR_TSS: the tests' */
 #define SELECTOR_TSS	     0x80 /* 16 bytes for each CPU */
-
-/* Defined by each guest. */
-extern const char guest_name[];
-void guest_test(void);
-
-/* report.c
- * ----------------------------------------------------------------------------------------- */
-
-/* Knows %s %u (unsigned), %x (64 bits, hexadecimal), %d (int64_t). */
-void say(const char *format, ...);
-/* A check's outcome; all give true if it was met. */
-bool check_true(const char *name, bool found);
-bool check_equal(const char *name, uint64_t expected, uint64_t found);
-bool check_range(const char *name, uint64_t low, uint64_t high, uint64_t found);
-/* A check that cannot be made here; the text says why. */
-void check_skip(const char *name, const char *why);
-/* Says "not ok" and ends the domain: there is no way on. */
-_Noreturn void give_up(const char *format, ...);
-/* Ends the domain through the debug-exit port. */
-_Noreturn void guest_exit(uint32_t status);
-/* True if the word is in the command line. */
-bool guest_option(const char *word);
-/* The number behind "NAME=" in the command line, or a default. */
-uint64_t guest_number(const char *name, uint64_t otherwise);
-
-/* True under QEMU's emulation (CPUID's brand says so), whose known defects some checks leave out.
- */
-bool on_qemu(void);
-
-extern uint32_t guest_boot_magic, guest_boot_info;
 
 /* trap.c
  * ------------------------------------------------------------------------------------------- */

@@ -94,6 +94,26 @@ void trap_init_cpu(struct cpu *cpu)
 	__asm__ volatile("lidt %0; ltr %w1" : : "m"(idtr), "r"(selector) : "memory");
 }
 
+bool check_trap(const char *name, struct trap found, unsigned vector, uint64_t error)
+{
+	bool good = vector == NO_TRAP
+			    ? !found.happened
+			    : found.happened && found.vector == vector && found.error == error;
+
+	if (check_outcome(name, good))
+		return true;
+	say("expected ");
+	if (vector == NO_TRAP)
+		say("no exception, ");
+	else
+		say("exception %u code %x, ", vector, error);
+	if (found.happened)
+		say("found exception %u code %x at %x\n", found.vector, found.error, found.rip);
+	else
+		say("found none\n");
+	return false;
+}
+
 struct trap user_run(void (*code)(void))
 {
 	return TRY("pushq %1; pushq %2; pushfq; pushq %3; pushq %0; iretq",
@@ -102,4 +122,11 @@ struct trap user_run(void (*code)(void))
 		     "i"(SELECTOR_USER_CODE)
 		   : "rax", "rcx", "rdx", "rbx", "rbp", "rsi", "rdi", "r10", "r11", "r12", "r13",
 		     "r14", "r15", "memory", "cc");
+}
+
+void guest_main(void);
+void guest_main(void)
+{
+	trap_init_cpu(&guest_cpus[0]);
+	guest_run();
 }

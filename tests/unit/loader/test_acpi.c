@@ -3,6 +3,7 @@
  * The ACPI tables: found in guest memory from the RSDP on, with right checksums and lengths, and
  * disassembled and compiled again by iasl.
  */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,9 @@
 
 static struct acpi_tables tables;
 
-static const struct acpi_config full = {64, true, {true, true}, true, 0x8000000000, 1ull << 38};
-static const struct acpi_config small = {1, false, {true, false}, false, 0, 0};
+static const struct acpi_config full = {64,   true,	    {true, true}, true,
+					true, 0x8000000000, 1ull << 38};
+static const struct acpi_config small = {1, false, {true, false}, false, false, 0, 0};
 
 static uint64_t load(uint64_t at, unsigned bytes)
 {
@@ -103,6 +105,18 @@ START_TEST(fixed_hardware)
 	ck_assert_uint_eq(load(find("WAET") + 36, 4), 3);
 	ck_assert_uint_eq(load(find("MCFG") + 44, 8), 0xe0000000);
 	ck_assert_uint_ne(find("HPET"), 0);
+	fake_guest_stop();
+}
+END_TEST
+
+START_TEST(firmware_configuration)
+{
+	uint64_t dsdt, bytes;
+
+	place(_i ? &full : &small);
+	dsdt = load(find("FACP") + 40, 4);
+	bytes = load(dsdt + 4, 4);
+	ck_assert_int_eq(memmem(guest.ram + dsdt, bytes, "QEMU0002", 9) != NULL, _i);
 	fake_guest_stop();
 }
 END_TEST
@@ -207,6 +221,7 @@ Suite *unit_suite(void)
 
 	tcase_set_timeout(test, 60);
 	tcase_add_test(test, fixed_hardware);
+	tcase_add_loop_test(test, firmware_configuration, 0, 2);
 	tcase_add_loop_test(test, processors, 0, 2);
 	tcase_add_loop_test(test, by_iasl, 0, 2);
 	tcase_add_test(test, refuses);

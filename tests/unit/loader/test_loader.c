@@ -264,6 +264,24 @@ START_TEST(elf_bad)
 }
 END_TEST
 
+START_TEST(elf_overlap)
+{
+	/* The last byte of the other one, and the first behind it. */
+	Elf64_Phdr segment = {PT_LOAD, 7,      TEXT,  0, 0x204fff - (unsigned)_i * 0x5ffe,
+			      0x1000,  0x1000, 0x1000};
+
+	start();
+	make_elf(true, 0);
+	memcpy(bytes + 64 + sizeof(segment), &segment, sizeof(segment));
+	ck_assert(!load_it("", 0));
+	ck_assert_msg(strstr(error.text, "overlap") != NULL, "%s", error.text);
+	segment.p_paddr += _i == 0 ? 1 : -1ull;
+	memcpy(bytes + 64 + sizeof(segment), &segment, sizeof(segment));
+	ck_assert_msg(load_it("", 0), "%s", error.text);
+	fake_guest_stop();
+}
+END_TEST
+
 static void make_multiboot(bool flat)
 {
 	const uint32_t flags = flat ? 0x10003 : 3, at = 0x300;
@@ -388,6 +406,7 @@ Suite *unit_suite(void)
 	tcase_add_test(test, linux_moves);
 	tcase_add_loop_test(test, elf, 0, 4);
 	tcase_add_loop_test(test, elf_bad, 0, (int)(sizeof(bad_elf) / sizeof(bad_elf[0])));
+	tcase_add_loop_test(test, elf_overlap, 0, 2);
 	tcase_add_loop_test(test, multiboot, 0, 2);
 	tcase_add_loop_test(test, damaged, 0, 5);
 	tcase_add_test(test, files);

@@ -409,7 +409,13 @@ START_TEST(truncated)
 	reads_back(0, 4096);
 	ck_assert_int_eq(transfer(IN, 2000, 4096), IOERR);
 	ck_assert_int_eq(transfer(IN, 996, 8192), IOERR);
-	ck_assert_int_eq(transfer(OUT, 2000, 4096), OK);
+	/* A write would make zeros of the data that is gone. */
+	ck_assert_int_eq(transfer(OUT, 2000, 4096), IOERR);
+	ck_assert_int_eq(transfer(OUT, 0, 4096), IOERR);
+	ck_assert_int_eq(transfer(IN, 2000, 4096), IOERR);
+	ck_assert_ptr_nonnull(strstr(fake_vmm.text, "shorter than the 2097152 bytes"));
+	ck_assert_int_eq(truncate(path, SECTORS * SECTOR), 0);
+	ck_assert_int_eq(transfer(OUT, 0, 4096), OK);
 }
 END_TEST
 

@@ -36,6 +36,8 @@ static void hook(void *context, uint64_t at, uint64_t bytes, bool inflated)
 	ck_assert_ptr_nonnull(guest_memory(&fake_vmm.vmm, at, bytes));
 }
 
+static const struct virtio_balloon_hooks hooks = {.pages = hook};
+
 static void setup(void)
 {
 	struct vmm *vmm = fake_vmm_start();
@@ -57,7 +59,7 @@ static void setup(void)
 	}
 	ck_assert_ptr_nonnull(virtio_blk_create(vmm, &disk));
 	ck_assert_ptr_nonnull(virtio_rng_create(vmm));
-	ck_assert_ptr_nonnull(virtio_balloon_create(vmm, hook, NULL));
+	ck_assert_ptr_nonnull(virtio_balloon_create(vmm, &hooks, NULL));
 }
 
 static void teardown(void)

@@ -213,9 +213,19 @@ static void hook(void *context, uint64_t at, uint64_t bytes, bool inflated)
 	call[calls++ % 8].inflated = inflated;
 }
 
+static unsigned told;
+
+static void count_told(void *context)
+{
+	ck_assert_ptr_eq(context, &calls);
+	told++;
+}
+
+static const struct virtio_balloon_hooks hooks = {hook, count_told};
+
 START_TEST(balloon)
 {
-	struct virtio_balloon *balloon = virtio_balloon_create(&fake_vmm.vmm, hook, &calls);
+	struct virtio_balloon *balloon = virtio_balloon_create(&fake_vmm.vmm, &hooks, &calls);
 	uint32_t pages[] = {0x100, 0x101, 0x102, 0x200, 0x400, 0xffffffff, 0x3ff};
 	struct buffer buffer = {area, sizeof(pages), 0};
 	uint32_t head, used;
@@ -239,6 +249,7 @@ START_TEST(balloon)
 	ck_assert_uint_eq(call[2].at, 0x3ff000);
 	mmio_write(driver.device + 4, 4, 5);
 	ck_assert_uint_eq(virtio_balloon_actual(balloon), 5 * 4096);
+	ck_assert_uint_eq(told, 1);
 	driver_add(&driver, 1, &(struct buffer){area, 4, 0}, 1, false);
 	driver_kick(&driver, 1);
 	ck_assert(driver_used(&driver, 1, &head, &used));
@@ -260,7 +271,7 @@ static void statistic(unsigned index, uint16_t tag, uint64_t value)
 
 START_TEST(balloon_statistics)
 {
-	struct virtio_balloon *balloon = virtio_balloon_create(&fake_vmm.vmm, hook, &calls);
+	struct virtio_balloon *balloon = virtio_balloon_create(&fake_vmm.vmm, &hooks, &calls);
 	struct buffer buffer = {area, 30, 0};
 	uint32_t head, used;
 	uint64_t value;
@@ -275,6 +286,7 @@ START_TEST(balloon_statistics)
 	ck_assert(!driver_used(&driver, 2, &head, &used));
 	ck_assert(virtio_balloon_statistic(balloon, 4, &value));
 	ck_assert_uint_eq(value, 1000);
+	ck_assert_uint_eq(told, 1);
 	ck_assert(!virtio_balloon_statistic(balloon, 99, &value));
 	virtio_balloon_ask(balloon);
 	ck_assert(driver_used(&driver, 2, &head, &used));

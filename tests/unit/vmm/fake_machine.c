@@ -52,7 +52,7 @@ bool fake_machine_restart(unsigned vcpus)
 		.vcpus = vcpus,
 		.vendor = SOCLE_VENDOR_SVM,
 		.control_fd = -1,
-		.serial_fd = -1,
+		.serial_fd = {-1, -1},
 		.memory_fd = fake_machine.memory,
 		.kernel_fd = -1,
 		.ramdisk_fd = -1,

@@ -28,6 +28,8 @@ static const char *const members[] = {
 	"\"nets\": [{\"mac\": \"00:16:3e:00:00:01\", \"mode\": \"tap\", \"bridge\": \"br0\", "
 	"\"fd\": 8}, {\"mac\": \"00:16:3e:00:00:02\", \"mode\": \"user\", \"fd\": 9}]",
 	"\"tsc_hz\": 50000000",
+	"\"serial2_fd\": 10",
+	"\"channels\": [{\"name\": \"agent\", \"fd\": 11}, {\"fd\": 12}]",
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
 
@@ -74,6 +76,10 @@ START_TEST(whole)
 	ck_assert_uint_eq(config.vcpus, 2);
 	ck_assert_uint_eq(config.tsc_hz, 50000000);
 	ck_assert_int_eq(config.kernel_fd, 6);
+	ck_assert_int_eq(config.serial_fd[0], 4);
+	ck_assert_int_eq(config.serial_fd[1], 10);
+	ck_assert_uint_eq(config.channels, 2);
+	ck_assert_int_eq(config.channel_fd[1], 12);
 	ck_assert_int_eq(config.ramdisk_fd, -1);
 	ck_assert_ptr_null(config.ramdisk);
 	ck_assert_uint_eq(config.disks, 1);

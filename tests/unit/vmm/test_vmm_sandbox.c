@@ -108,7 +108,9 @@ END_TEST
 START_TEST(descriptors)
 {
 	struct vmm_config config = {.control_fd = 50,
-				    .serial_fd = -1,
+				    .serial_fd = {-1, 57},
+				    .channel_fd = {58},
+				    .channels = 1,
 				    .memory_fd = 51,
 				    .kernel_fd = -1,
 				    .ramdisk_fd = -1};
@@ -120,7 +122,8 @@ START_TEST(descriptors)
 			dup2(0, fd);
 		sandbox_close_others(&config, 55);
 		for (int fd = 40; fd < 60; fd++)
-			if ((fcntl(fd, F_GETFD) >= 0) != (fd == 50 || fd == 51 || fd == 55))
+			if ((fcntl(fd, F_GETFD) >= 0) !=
+			    (fd == 50 || fd == 51 || fd == 55 || fd == 57 || fd == 58))
 				_exit(fd);
 		_exit(fcntl(2, F_GETFD) >= 0 ? 0 : 1);
 	}

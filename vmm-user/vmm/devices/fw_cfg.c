@@ -10,8 +10,8 @@
 #include "vmm-user/vmm/machine.h"
 
 #define FW_CFG_VERSION 1u
-#define SELECTOR_PORT  0x510 /* and the data register behind it */
-#define DMA_PORT       0x514
+#define SELECTOR_PORT  FW_CFG_PORT /* and the data register behind it */
+#define DMA_PORT       (FW_CFG_PORT + 4)
 
 #define ID_TRADITIONAL 1u
 #define ID_DMA	       2u

@@ -339,7 +339,8 @@ static uint64_t hpet_read(void *device, uint64_t offset, unsigned bytes)
 
 	if (bytes < 4 || offset % bytes != 0)
 		return 0;
-	hpet->now = vmm_now(hpet->vmm);
+	if ((offset & ~7ull) == MAIN_CNT) /* the only one that tells the time */
+		hpet->now = vmm_now(hpet->vmm);
 	return register_read(hpet, offset & ~7ull) >> 8 * (offset % 8);
 }
 
@@ -350,7 +351,8 @@ static void hpet_write(void *device, uint64_t offset, unsigned bytes, uint64_t v
 
 	if (bytes < 4 || offset % bytes != 0)
 		return;
-	hpet->now = vmm_now(hpet->vmm);
+	if ((offset & ~7ull) != GINTR_STA)
+		hpet->now = vmm_now(hpet->vmm);
 	register_write(hpet, offset & ~7ull, value << 8 * (offset % 8), mask);
 }
 

@@ -369,15 +369,13 @@ static uint8_t read_lsr(struct uart *uart)
 	return (uint8_t)value;
 }
 
-static uint64_t uart16550_read(void *device, uint64_t offset, unsigned bytes)
+/* A register whose reading may change something. */
+static __attribute__((noinline)) uint64_t read_and_update(struct uart *uart, uint64_t offset)
 {
-	struct uart *uart = device;
 	struct uart_state *state = uart->state;
 	bool dlab = (state->lcr & LCR_DLAB) != 0;
 	uint8_t value = 0;
 
-	if (bytes != 1)
-		return ~0ull;
 	switch (offset) {
 	case RBR_THR:
 		value = dlab ? (uint8_t)state->divisor : read_rbr(uart);
@@ -388,10 +386,6 @@ static uint64_t uart16550_read(void *device, uint64_t offset, unsigned bytes)
 	case IIR_FCR:
 		value = read_iir(uart);
 		break;
-	case LCR:
-		return state->lcr;
-	case MCR:
-		return state->mcr;
 	case LSR:
 		value = read_lsr(uart);
 		break;
@@ -399,11 +393,27 @@ static uint64_t uart16550_read(void *device, uint64_t offset, unsigned bytes)
 		value = state->msr;
 		state->msr &= (uint8_t)~MSR_DELTA;
 		break;
-	case SCR:
-		return state->scr;
 	}
 	update(uart);
 	return value;
+}
+
+static uint64_t uart16550_read(void *device, uint64_t offset, unsigned bytes)
+{
+	struct uart *uart = device;
+
+	if (bytes != 1)
+		return ~0ull;
+	switch (offset) {
+	case LCR:
+		return uart->state->lcr;
+	case MCR:
+		return uart->state->mcr;
+	case SCR:
+		return uart->state->scr;
+	default:
+		return read_and_update(uart, offset);
+	}
 }
 
 static void write_fcr(struct uart *uart, uint8_t value)
