@@ -44,19 +44,6 @@ static void send_nmi(uint32_t apic_id)
 	apic[APIC_ICR_HIGH] = high;
 }
 
-/*
- * One NMI of ours is under way to a CPU at most: the hardware would make one of two, and the CPU
- * could not tell whether the machine's own was among them. Whoever finds one under way has asked
- * before that CPU looks at what it is asked.
- */
-static void call(struct cpu *cpu)
-{
-	if (__atomic_exchange_n(&cpu->nmi_expected, true, __ATOMIC_SEQ_CST) == false) {
-		__atomic_store_n(&cpu->nmi_sent, rdtsc(), __ATOMIC_RELAXED);
-		send_nmi(cpu->apic_id);
-	}
-}
-
 /* Calls once more if the NMI seems lost (QEMU 7.2 can lose one). Should it come yet, it is a spare.
  */
 static void call_again(struct cpu *cpu)
@@ -66,6 +53,21 @@ static void call_again(struct cpu *cpu)
 		return;
 	__atomic_store_n(&cpu->nmi_sent, rdtsc(), __ATOMIC_RELAXED);
 	__atomic_store_n(&cpu->nmi_spare, true, __ATOMIC_RELAXED);
+	send_nmi(cpu->apic_id);
+}
+
+/*
+ * One NMI of ours is under way to a CPU at most: the hardware would make one of two, and the CPU
+ * could not tell whether the machine's own was among them. Whoever finds one under way has asked
+ * before that CPU looks at what it is asked.
+ */
+static void call(struct cpu *cpu)
+{
+	if (__atomic_exchange_n(&cpu->nmi_expected, true, __ATOMIC_SEQ_CST)) {
+		call_again(cpu);
+		return;
+	}
+	__atomic_store_n(&cpu->nmi_sent, rdtsc(), __ATOMIC_RELAXED);
 	send_nmi(cpu->apic_id);
 }
 

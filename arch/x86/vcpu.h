@@ -54,6 +54,8 @@ struct vcpu {
 		};
 		uint32_t attention;
 	};
+	bool nmi_step;	   /* AMD-V: an NMI waits for the end of an IRET, which is single-stepped */
+	bool nmi_step_own; /* and the guest's own RFLAGS.TF is set */
 	uint64_t exits[SOCLE_EXIT_COUNT];
 
 	/* Guests' only. */

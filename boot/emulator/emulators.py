@@ -140,7 +140,8 @@ class Qemu(_Emulator):
     def command(self):
         config = self.config
         code = _need(f"{OVMF}/OVMF_CODE_4M.fd", "ovmf")
-        accel = "kvm" if config.kvm else "tcg" if config.icount else "tcg,thread=multi"
+        threads = "single" if config.one_thread else "multi"
+        accel = "kvm" if config.kvm else "tcg" if config.icount else f"tcg,thread={threads}"
         model = config.cpu_model or ("host" if config.kvm else "max")
         command = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",

@@ -5,8 +5,6 @@
  * has to be as it was: memory of the pool, processes, dax devices, control groups, and the files
  * that socled has open.
  */
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,19 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "service_test.h"
+#include "things.h"
 
-#define KERNEL	    "/tmp/domain-cycles.bin"
-#define CONFIG	    "/tmp/domain-cycles.cfg"
-#define NAME	    "cycles"
-#define VMM	    "socle-vmm"
-#define LOAD_AT	    0x100000u
-#define HEADER	    48 /* bytes in front of the code */
-#define DEADLINE_NS 120000000000ull
+#define KERNEL	"/tmp/domain-cycles.bin"
+#define CONFIG	"/tmp/domain-cycles.cfg"
+#define NAME	"cycles"
+#define LOAD_AT 0x100000u
+#define HEADER	48 /* bytes in front of the code */
 
 /*
  * A flat Multiboot kernel that leaves for every reason that a device gives: a written port, a read
@@ -43,23 +38,6 @@ static const uint8_t code[] = {
 	0xe2, 0xfe,		      /* loop $ */
 	0xeb, 0xe6,		      /* jmp start */
 };
-
-/* What there is of everything that a domain has. */
-struct things {
-	uint64_t pool_free;
-	unsigned processes, devices, groups, files, domains;
-};
-
-static struct socle_handle root;
-static pid_t daemon_pid;
-
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
 
 static void write_file(const char *path, const void *content, size_t bytes)
 {
@@ -86,165 +64,12 @@ static void write_images(void)
 	write_file(CONFIG, config, strlen(config));
 }
 
-/* Counting --------------------------------------------------------------------------------------
- */
-
-/* Entries of a directory whose names begin with that, other than "." and "..". */
-static unsigned entries(const char *path, const char *prefix)
-{
-	DIR *directory = opendir(path);
-	struct dirent *entry;
-	unsigned count = 0;
-
-	while (directory != NULL && (entry = readdir(directory)) != NULL)
-		count += entry->d_name[0] != '.' &&
-			 strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
-	if (directory != NULL)
-		closedir(directory);
-	return count;
-}
-
-/* Processes of that name; *one becomes the last of them. */
-static unsigned processes(const char *name, pid_t *one)
-{
-	DIR *directory = opendir("/proc");
-	struct dirent *entry;
-	unsigned count = 0;
-
-	while (directory != NULL && (entry = readdir(directory)) != NULL) {
-		char path[300], comm[32] = "";
-		FILE *file;
-
-		if (!isdigit((unsigned char)entry->d_name[0]))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
-		file = fopen(path, "re");
-		if (file == NULL)
-			continue;
-		if (fgets(comm, sizeof(comm), file) != NULL &&
-		    strncmp(comm, name, strlen(name)) == 0 && comm[strlen(name)] == '\n') {
-			count++;
-			*one = (pid_t)atoi(entry->d_name);
-		}
-		fclose(file);
-	}
-	if (directory != NULL)
-		closedir(directory);
-	return count;
-}
-
-/* Domains that the hypervisor knows. */
-static unsigned domains(void)
-{
-	struct socle_domain_info info;
-	unsigned count = 0;
-
-	for (uint32_t i = 1; i < SOCLE_MAX_DOMAINS; i++)
-		count += socle_domain_info(&root, i, &info) == SOCLE_OK;
-	return count;
-}
-
-static struct things count(void)
-{
-	struct socle_info_memory memory;
-	struct things things;
-	char path[64];
-	pid_t pid;
-
-	if (socle_info_memory(&root, &memory) != SOCLE_OK)
-		test_fail("no information about memory");
-	snprintf(path, sizeof(path), "/proc/%d/fd", daemon_pid);
-	things = (struct things){
-		.pool_free = memory.pool_free_bytes,
-		/* The child of socled that is to become a VMM has its parent's name. */
-		.processes = processes(VMM, &pid) + processes("socled", &pid),
-		.devices = entries("/sys/bus/dax/devices", "dax") + entries("/dev", "dax"),
-		.groups = entries("/sys/fs/cgroup/socle", "domain-"),
-		.files = entries(path, ""),
-		.domains = domains(),
-	};
-	return things;
-}
-
-static bool same(const struct things *a, const struct things *b)
-{
-	return a->pool_free == b->pool_free && a->processes == b->processes &&
-	       a->devices == b->devices && a->groups == b->groups && a->files == b->files &&
-	       a->domains == b->domains;
-}
-
-/* What takes the longest to count is counted when the rest is as it was. */
-static bool is_settled(const struct things *before, struct things *things)
-{
-	struct socle_info_memory memory;
-	pid_t pid;
-
-	if (socle_info_memory(&root, &memory) != SOCLE_OK)
-		test_fail("no information about memory");
-	if (memory.pool_free_bytes != before->pool_free ||
-	    processes(VMM, &pid) + processes("socled", &pid) != before->processes)
-		return false;
-	*things = count();
-	return same(things, before);
-}
-
-/* Waits until everything is as it was. */
-static void settle(const struct things *before, const char *when, uint64_t cycle)
-{
-	uint64_t deadline = now() + DEADLINE_NS;
-	struct things things;
-
-	while (!is_settled(before, &things)) {
-		if (now() > deadline) {
-			things = count();
-			test_fail(
-				"after %s in cycle %llu: free %llu (was %llu), processes %u (%u), "
-				"dax devices %u (%u), groups %u (%u), open files %u (%u), domains "
-				"%u (%u)",
-				when, (unsigned long long)cycle,
-				(unsigned long long)things.pool_free,
-				(unsigned long long)before->pool_free, things.processes,
-				before->processes, things.devices, before->devices, things.groups,
-				before->groups, things.files, before->files, things.domains,
-				before->domains);
-		}
-		usleep(5000);
-	}
-}
-
 /* Doing -----------------------------------------------------------------------------------------
  */
 
-/* Starts "socle VERB OPERAND", silent. */
-static pid_t start(const char *verb, const char *operand)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		test_fail("fork: %s", strerror(errno));
-	if (pid == 0) {
-		int null = open("/dev/null", O_RDWR);
-
-		if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
-			_exit(126);
-		execlp("socle", "socle", verb, operand, (char *)NULL);
-		_exit(127);
-	}
-	return pid;
-}
-
-static int finish(pid_t pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-		test_fail("socle did not end well");
-	return WEXITSTATUS(status);
-}
-
 static void destroy(uint64_t cycle)
 {
-	int status = finish(start("destroy", NAME));
+	int status = things_finish(things_start("destroy", NAME, NULL));
 
 	if (status != 0)
 		test_fail("destroy ended with %d in cycle %llu", status, (unsigned long long)cycle);
@@ -253,29 +78,29 @@ static void destroy(uint64_t cycle)
 /* Nanoseconds that it takes. */
 static uint64_t create(uint64_t cycle)
 {
-	uint64_t before = now();
-	int status = finish(start("create", CONFIG));
+	uint64_t before = things_now();
+	int status = things_finish(things_start("create", CONFIG, NULL));
 
 	if (status != 0)
 		test_fail("create ended with %d in cycle %llu", status, (unsigned long long)cycle);
-	return now() - before;
+	return things_now() - before;
 }
 
 /* Kills the VMM so long after "create" was started, or as soon as there is one. */
 static void kill_after(uint64_t delay, uint64_t cycle)
 {
-	uint64_t at = now() + delay, deadline = now() + DEADLINE_NS;
-	pid_t client = start("create", CONFIG), vmm = 0;
+	uint64_t at = things_now() + delay, deadline = things_now() + THINGS_DEADLINE_NS;
+	pid_t client = things_start("create", CONFIG, NULL), vmm = 0;
 
-	while (now() < at || processes(VMM, &vmm) == 0) {
-		if (now() > deadline)
+	while (things_now() < at || things_processes(THINGS_VMM, &vmm) == 0) {
+		if (things_now() > deadline)
 			test_fail("no VMM in cycle %llu", (unsigned long long)cycle);
 		usleep(200);
 	}
 	if (kill(vmm, SIGKILL) != 0)
 		test_fail("kill: %s", strerror(errno));
 	/* 1 if it was killed before it ran. */
-	if (finish(client) > 1)
+	if (things_finish(client) > 1)
 		test_fail("create ended with a strange status in cycle %llu",
 			  (unsigned long long)cycle);
 }
@@ -295,14 +120,12 @@ int main(int argc, char **argv)
 	random = seed;
 	printf("seed %llu\n", (unsigned long long)seed);
 	fflush(stdout);
-	test_open(&root);
-	if (processes("socled", &daemon_pid) != 1)
-		test_fail("expected one socled");
+	things_open();
 	write_images();
 	/* The first domain decides how the pool is used, which changes the devices for good. */
 	longest = create(0);
 	destroy(0);
-	before = count();
+	before = things_count();
 	if (before.processes != 1 || before.domains != 0)
 		test_fail("there are other domains, or what is left of them");
 	for (uint64_t i = 1; i <= cycles; i++) {
@@ -312,10 +135,10 @@ int main(int argc, char **argv)
 			length = create(i);
 			longest = length > longest ? length : longest;
 			destroy(i);
-			settle(&before, "destroy", i);
+			things_settle(&before, "destroy", i);
 		} else {
 			kill_after(test_random(&random) % (longest + longest / 2), i);
-			settle(&before, "a killed VMM", i);
+			things_settle(&before, "a killed VMM", i);
 		}
 	}
 	unlink(KERNEL);

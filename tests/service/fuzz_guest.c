@@ -21,6 +21,7 @@
 #define HANDLER	      0x1800
 #define HANDLER_BYTES 64
 #define VECTORS	      256
+#define PREFIXES_MAX  14
 #define PAGE_ENTRIES  512
 #define ENTRY_LARGE   0xe7ull /* present, writable, user, accessed, dirty, large */
 #define ENTRY_TABLE   0x27ull
@@ -52,6 +53,18 @@ enum mode { REAL, VIRTUAL_8086, PROTECTED, PAGED_32, PAGED_PAE, COMPATIBLE, LONG
 
 int fuzz_spare_qemu;
 
+/* BT and the like of a register, its opcode at `at`, must not have a LOCK prefix. */
+static void unlock(uint8_t *byte, size_t at)
+{
+	uint8_t second = byte[at + 1];
+
+	if (second != 0xba && second != 0xab && second != 0xb3 && second != 0xbb)
+		return;
+	for (size_t back = 1; back <= at && back <= PREFIXES_MAX; back++)
+		if (byte[at - back] == 0xf0)
+			byte[at - back] = 0x3e; /* ds */
+}
+
 void fuzz_defuse(void *code, size_t bytes, unsigned int what)
 {
 	uint8_t *byte = code;
@@ -59,6 +72,7 @@ void fuzz_defuse(void *code, size_t bytes, unsigned int what)
 	for (size_t i = 0; fuzz_spare_qemu && i + 2 < bytes; i++) {
 		if (byte[i] != 0x0f)
 			continue;
+		unlock(byte, i);
 		if ((what & FUZZ_SPARE_DEBUG) && byte[i + 1] == 0x23)
 			byte[i + 1] = 0x21;
 		if ((what & FUZZ_SPARE_CR4) && byte[i + 1] == 0x22 && (byte[i + 2] & 0x38) == 0x20)
@@ -84,21 +98,39 @@ static int is_spared(uint64_t word)
 	return 0;
 }
 
-/* A state that QEMU survives, and code that leaves it so. */
-static void spare_qemu(struct fuzz_guest *guest)
+/*
+ * Of the vCPUs of a domain one is never in long mode, and the others always have CR4.PAE set: where
+ * one thread writes a state while another has a run take it, the run takes some of an older one,
+ * and no such mixture may have EFER.LME without CR4.PAE.
+ */
+static int may_be_long(const struct fuzz_guest *guest)
 {
-	struct socle_system_state *s = &guest->area->system;
+	return guest->base != 0;
+}
 
-	unsigned int what = FUZZ_SPARE_WRMSR; /* of EFER.LME while CR4.PAE is 0 */
-
+/* A state that QEMU survives. */
+static void spare_qemu(struct fuzz_guest *guest, struct socle_system_state *s)
+{
 	s->tr.attributes = ATTR_TSS_FREE;
 	s->dr7 = 0x400;
-	if (s->efer & EFER_LME) {
+	if (may_be_long(guest))
 		s->cr4 |= CR4_PAE;
-		what = FUZZ_SPARE_CR4;
-	}
-	fuzz_defuse(guest->memory + CODE, CODE_BYTES, what);
-	fuzz_defuse(guest->memory + HANDLER, HANDLER_BYTES, what);
+	else
+		s->efer &= ~EFER_LME;
+}
+
+/*
+ * Code for it to execute, with nothing to be spared in it at any time. A guest gets into another's
+ * code too: in real mode all have the first one's handlers.
+ */
+static void put_code(struct fuzz_guest *guest, uint64_t at, size_t bytes, unsigned int bits,
+		     uint64_t *random)
+{
+	uint8_t code[CODE_BYTES];
+
+	fuzz_code(code, bytes, bits, guest->base, random);
+	fuzz_defuse(code, bytes, FUZZ_SPARE_CR4 | (may_be_long(guest) ? 0 : FUZZ_SPARE_WRMSR));
+	memcpy(guest->memory + at, code, bytes);
 }
 
 uint64_t fuzz_value(uint64_t *random)
@@ -184,7 +216,7 @@ void fuzz_guest_tables(struct fuzz_guest *guest, uint64_t *random)
 		put32(guest, IVT + 4 * i, HANDLER);
 	}
 	/* Handlers end where they began, or in any way that code can end. */
-	fuzz_code(guest->memory + HANDLER, HANDLER_BYTES, 32, base, random);
+	put_code(guest, HANDLER, HANDLER_BYTES, 32, random);
 	guest->memory[HANDLER + test_random(random) % 32] = 0xcf;
 }
 
@@ -201,9 +233,9 @@ static void set_segments(struct socle_system_state *s, uint16_t code, uint16_t d
 }
 
 /* The state in which the mode begins. Gives the size of an operand. */
-static unsigned int enter_mode(struct fuzz_guest *guest, enum mode mode)
+static unsigned int enter_mode(struct fuzz_guest *guest, struct socle_system_state *s,
+			       enum mode mode)
 {
-	struct socle_system_state *s = &guest->area->system;
 	uint64_t base = guest->base;
 
 	set_segments(s, ATTR_CODE32, ATTR_DATA, 0);
@@ -261,9 +293,8 @@ static void mutate_word(struct socle_system_state *s, uint64_t *random)
 		*word = fuzz_value(random);
 }
 
-static void mutate(struct fuzz_guest *guest, uint64_t *random)
+static void mutate(struct fuzz_guest *guest, struct socle_system_state *s, uint64_t *random)
 {
-	struct socle_system_state *s = &guest->area->system;
 	uint64_t words = 0, choice = test_random(random) % 16;
 
 	if (choice >= 7 && choice < 12)
@@ -314,14 +345,24 @@ static void prepare_inputs(struct socle_vcpu_area *area, uint64_t *random)
 	}
 }
 
+static enum mode choose_mode(const struct fuzz_guest *guest, uint64_t *random)
+{
+	enum mode mode = (enum mode)(test_random(random) % MODES);
+
+	if (!fuzz_spare_qemu)
+		return mode;
+	if (may_be_long(guest))
+		return mode == PAGED_32 ? PAGED_PAE : mode;
+	return mode >= COMPATIBLE ? PAGED_32 : mode;
+}
+
 void fuzz_guest_begin(struct fuzz_guest *guest, uint64_t *random)
 {
 	struct socle_vcpu_area *area = guest->area;
-	struct socle_system_state *s = &area->system;
-	enum mode mode = (enum mode)(test_random(random) % MODES);
+	struct socle_system_state state = {0}, *s = &state;
+	enum mode mode = choose_mode(guest, random);
 	unsigned int bits;
 
-	memset(s, 0, sizeof(*s));
 	area->rip = guest->base + CODE;
 	area->rsp = guest->base + STACK;
 	area->rflags = 2 | (test_random(random) & (RFLAGS_IF | 0xd5));
@@ -329,7 +370,7 @@ void fuzz_guest_begin(struct fuzz_guest *guest, uint64_t *random)
 	s->dr7 = 0x400;
 	s->pat = 0x0007040600070406;
 	s->tsc_offset = fuzz_value(random);
-	bits = enter_mode(guest, mode);
+	bits = enter_mode(guest, s, mode);
 	if (mode == REAL || mode == VIRTUAL_8086) {
 		area->rip = CODE;
 		area->rsp = STACK;
@@ -337,12 +378,13 @@ void fuzz_guest_begin(struct fuzz_guest *guest, uint64_t *random)
 	for (int i = 0; i < 15; i++)
 		(&area->rax)[i] = fuzz_value(random);
 	area->rdi = guest->base + (test_random(random) & 0x1ff000);
-	fuzz_code(guest->memory + CODE, CODE_BYTES, bits, guest->base, random);
-	prepare_inputs(area, random);
+	put_code(guest, CODE, CODE_BYTES, bits, random);
 	if (!guest->tame)
-		mutate(guest, random);
+		mutate(guest, s, random);
 	if (fuzz_spare_qemu)
-		spare_qemu(guest);
+		spare_qemu(guest, s);
+	memcpy(&area->system, s, sizeof(*s));
+	prepare_inputs(area, random);
 }
 
 void fuzz_area_scribble(struct socle_vcpu_area *area, uint64_t *random)

@@ -24,6 +24,7 @@ struct fuzz_guest {
  *   another CPU than the one on which a breakpoint was enabled.
  * - It aborts at a change of rings if VMRUN loaded the task register as busy.
  * - An exit with EFER.LME set and CR0.PG and CR4.PAE clear leaves the host without paging.
+ * - It aborts when it translates a BT, BTS, BTR or BTC of a register with a LOCK prefix.
  */
 extern int fuzz_spare_qemu;
 

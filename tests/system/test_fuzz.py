@@ -21,8 +21,6 @@ def survives_a_short_storm(machine):
     storm(machine, 10)
 
 
-# By hand: in most runs of more than half a minute, guests with interrupts off are not left at a physical
-# interrupt any more, and the machine stands still. Whose fault that is, QEMU's or ours, is not known yet.
-@system_test(backends=("svm",), smp=2, long=True, fresh=True, last=True)
+@system_test(backends=("svm",), smp=2, last=True)
 def survives_a_storm_on_amd(machine):
     storm(machine, 25)

@@ -206,6 +206,18 @@ START_TEST(lost)
 }
 END_TEST
 
+/* A kick waits for nobody, so the next one finds out. */
+START_TEST(lost_kick)
+{
+	shootdown_kick(cpu[1]);
+	ck_assert_int_eq(sent_to(), 11);
+	fake_tsc_step(1ull << 32);
+	shootdown_kick(cpu[1]);
+	ck_assert_int_eq(sent_to(), 11);
+	ck_assert(cpu[1]->nmi_spare);
+}
+END_TEST
+
 static void shoot(void *unused)
 {
 	(void)unused;
@@ -267,6 +279,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, no_kick);
 	tcase_add_test(tests, the_machines);
 	tcase_add_test(tests, lost);
+	tcase_add_test(tests, lost_kick);
 	tcase_add_test(tests, dead);
 	tcase_add_test(tests, lock_answers);
 	suite_add_tcase(suite, tests);

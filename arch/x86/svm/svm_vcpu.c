@@ -16,6 +16,7 @@ void svm_take_pending(void);
 
 #define ASID_SERVICE	  1
 #define EVENT_SINGLE_STEP (EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB)
+#define EVENT_MACHINE	  (EVENT_VALID | EVENT_EXCEPTION | VECTOR_MC)
 
 void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 		      const struct boot_service_entry *entry, const struct ept *memory)
@@ -77,7 +78,8 @@ static inline void complete_instruction(struct vcpu *vcpu, struct vmcb *vmcb, un
 	complete_at(vcpu, vmcb, vmcb->next_rip != 0 ? vmcb->next_rip : vmcb->rip + length);
 }
 
-/* An NMI is still pending when its exit is taken: fetch it. The machine's are the service VM's. */
+/* An NMI is still pending when its exit is taken, and so is an INIT: fetch it. The machine's NMIs
+ * are the service VM's. */
 static void fetch_nmi(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
@@ -90,22 +92,57 @@ static void fetch_nmi(struct vcpu *vcpu)
 }
 
 /*
- * Delivers an NMI, and asks for an exit at its IRET: until then a second one waits. (It then
- * arrives just before the IRET and not after it.) A fault that was to be raised gives way: its
- * instruction runs again when the NMI has been handled. A single step's trap or an interrupt would
- * be lost, and goes first.
+ * Delivers an NMI, and asks for an exit at its IRET: until that is done a second one waits. A fault
+ * that was to be raised gives way: its instruction runs again when the NMI has been handled. A
+ * single step's trap, a machine check or an interrupt would be lost, and goes first.
  */
 static void deliver_nmi(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
-	if ((vmcb->intercept3 & INTERCEPT_IRET) || vmcb->eventinj == EVENT_SINGLE_STEP ||
+	if ((vmcb->intercept3 & INTERCEPT_IRET) || vcpu->nmi_step ||
+	    vmcb->eventinj == EVENT_SINGLE_STEP || vmcb->eventinj == EVENT_MACHINE ||
 	    ((vmcb->eventinj & EVENT_VALID) && (vmcb->eventinj & EVENT_TYPE) != EVENT_EXCEPTION))
 		return;
 	vcpu->nmi_pending = false;
 	vmcb->eventinj = EVENT_VALID | EVENT_NMI | VECTOR_NMI;
 	vmcb->intercept3 |= INTERCEPT_IRET;
 	vmcb->clean &= ~CLEAN_INTERCEPT;
+}
+
+/*
+ * The IRET of an NMI's handler, before it is done. An NMI that waits must not come here: its frame
+ * would be where this one's is, on the stack that both have. So the IRET is single-stepped.
+ */
+static enum socle_exit_reason decode_iret(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	vmcb->intercept3 &= ~INTERCEPT_IRET;
+	vmcb->clean &= ~CLEAN_INTERCEPT;
+	if (vcpu->nmi_pending) {
+		vcpu->nmi_step = true;
+		vcpu->nmi_step_own = (vmcb->rflags & RFLAGS_TF) != 0;
+		vmcb->rflags |= RFLAGS_TF;
+		vmcb->intercept_exceptions |= 1u << VECTOR_DB;
+	}
+	return SOCLE_EXIT_NMI_WINDOW;
+}
+
+/* The step is done. True: the #DB is nobody else's. */
+static bool end_step(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	vcpu->nmi_step = false;
+	if (vcpu->domain == NULL)
+		vmcb->intercept_exceptions &= ~(1u << VECTOR_DB);
+	vmcb->clean &= ~(CLEAN_INTERCEPT | CLEAN_DR);
+	if (vcpu->nmi_step_own)
+		return false;
+	vmcb->rflags &= ~RFLAGS_TF;
+	vmcb->dr6 &= ~DR6_BS;
+	return (vmcb->dr6 & DR6_BREAKPOINTS) == 0;
 }
 
 /*
@@ -172,8 +209,13 @@ static enum socle_exit_reason decode_exception(struct vcpu *vcpu)
 	struct vmcb *service = vmcb_of(&vcpu->cpu->service);
 
 	if (vector == VECTOR_MC) {
-		service->eventinj = EVENT_VALID | EVENT_EXCEPTION | VECTOR_MC;
+		service->eventinj = EVENT_MACHINE;
 		return SOCLE_EXIT_INTERRUPT;
+	}
+	if (vector == VECTOR_DB && vcpu->nmi_step) {
+		if (!end_step(vcpu))
+			vmcb->eventinj = EVENT_SINGLE_STEP;
+		return SOCLE_EXIT_NMI_WINDOW;
 	}
 	vmcb->eventinj = EVENT_VALID | EVENT_EXCEPTION | vector;
 	if (vector == VECTOR_AC)
@@ -229,11 +271,9 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 		fetch_nmi(vcpu);
 		return SOCLE_EXIT_NMI;
 	case VMEXIT_IRET:
-		vmcb->intercept3 &= ~INTERCEPT_IRET;
-		vmcb->clean &= ~CLEAN_INTERCEPT;
-		return SOCLE_EXIT_NMI_WINDOW;
+		return decode_iret(vcpu);
 	case VMEXIT_INIT:
-		svm_take_pending();
+		fetch_nmi(vcpu); /* there may be one too */
 		return SOCLE_EXIT_INIT;
 	case VMEXIT_SHUTDOWN:
 		return SOCLE_EXIT_SHUTDOWN;
