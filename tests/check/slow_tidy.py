@@ -16,7 +16,7 @@ import sources
 BUILD = os.path.join(sources.ROOT, "build")
 OWN = os.path.join(BUILD, "tidy")  # the compilation database for clang, and what has passed
 PARTS = ("hv/", "ept/", "arch/x86/", "boot/", "vmm-user/")
-GCC_ONLY = ("-maccumulate-outgoing-args", "-fno-tree-loop-distribute-patterns")
+GCC_ONLY = ("-maccumulate-outgoing-args", "-fno-tree-loop-distribute-patterns", "-fcall-used-")
 FLAGS = ("--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-ignored-optimization-argument",
          "--extra-arg=-Wno-gnu-variable-sized-type-not-at-end")
 
@@ -33,7 +33,7 @@ def database():
                 or "-unit.dir" in output):
             continue
         entry["command"] = shlex.join(word for word in shlex.split(entry["command"])
-                                      if word not in GCC_ONLY)
+                                      if not word.startswith(GCC_ONLY))
         chosen.setdefault(name, entry)
     os.makedirs(OWN, exist_ok=True)
     with open(os.path.join(OWN, "compile_commands.json"), "w", encoding="utf-8") as stream:
