@@ -235,9 +235,9 @@ def debian_boots_from_its_disk(machine):
     transferred(machine, output)
 
 
-@system_test(long=True, **DEBIAN)
+@system_test(long=True, **{**DEBIAN, "mem": 3584, "pool": 1536})
 def four_vcpus_bear_stress(machine):
-    start_debian(machine, "vcpus=4", "memory=768")
+    start_debian(machine, "vcpus=4", "memory=1024")
     assert "\n4\n" in shell(machine, "nproc")
     output = shell(machine, "stress-ng --cpu 4 --vm 2 --io 2 -t 30 --verify", 600)
     assert "successful run completed" in output, output
