@@ -249,4 +249,4 @@ def the_installer_asks_its_first_question(machine):
     machine.send_line("create -c /srv/files/installer/config")
     machine.expect(r"Select a language", timeout=900)
     leave_console(machine)
-    machine.run("destroy installer", 240)  # a large memory to zero, on an emulator
+    machine.run("destroy installer", 240)  # 78 s were seen, and not explained
