@@ -69,7 +69,7 @@ static inline void svm_priority_load(struct vcpu *vcpu)
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
 	vcpu->priority = (uint8_t)svm_task_priority(vcpu);
-	vmcb->v_intr = (vmcb->v_intr & ~V_TPR) | vcpu->priority;
+	*(uint8_t *)&vmcb->v_intr = vcpu->priority; /* its lowest byte has nothing but V_TPR */
 	vmcb->clean &= ~CLEAN_TPR;
 	if (__builtin_expect(vcpu->waiting != 0, false))
 		svm_priority_wait(vcpu);
