@@ -12,7 +12,7 @@ from .config import Failure
 from .emulators import OFF
 from .machine import BOOT_LIMIT, Timeout
 
-LEAVE = b"\x1d"  # Ctrl-]
+LEAVE = b"\x1c"  # Ctrl-\; Ctrl-] is for the domains' consoles
 SPIN = "|/-\\"
 # The stages of a start, by the text that the serial line brings when each begins.
 STAGES = ("starting the firmware", "starting the hypervisor", "starting the service VM")
@@ -128,7 +128,7 @@ def interactive(machine, progress, timeout):
     """Relays between the terminal and the serial line until the machine ends or the user leaves."""
     terminal = sys.stdin.isatty()
     if terminal:
-        progress.hint = "Ctrl-] leaves and ends the machine"
+        progress.hint = "Ctrl-\\ leaves and ends the machine"
         progress.say(progress.hint)
     deadline = machine.started + timeout if timeout else None
     settings = termios.tcgetattr(0) if terminal else None

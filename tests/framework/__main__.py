@@ -23,6 +23,9 @@ def parse(arguments):
     parser.add_argument("--quick", action="store_true",
                         help="checks, unit tests and the quickest system tests, under 3 minutes")
     parser.add_argument("--long", action="store_true", help="also the tests that take long")
+    parser.add_argument("--again", action="store_true",
+                        help="a system test that fails is run once more on a fresh machine; what it "
+                        "failed at is printed, and its name is listed as unsteady")
     parser.add_argument("--list", action="store_true", help="print the tests' names")
     parser.add_argument("names", nargs="*", metavar="NAME")
     return parser.parse_args(arguments)
@@ -59,7 +62,7 @@ def main(arguments):
     for name in units:
         programs.unit_test(name, report)
     programs.fuzz_all(fuzzers, report)
-    lanes = [lane.Lane([case for case in cases if case.backend == backend], report)
+    lanes = [lane.Lane([case for case in cases if case.backend == backend], report, options.again)
              for backend in BACKENDS]
     threads = [threading.Thread(target=each.run) for each in lanes]
     try:

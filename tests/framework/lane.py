@@ -17,7 +17,7 @@ from .report import FAILED, PASSED, SKIPPED
 class Lane:
     """The cases of one back end, ordered so that those with equal machines follow each other."""
 
-    def __init__(self, cases, report):
+    def __init__(self, cases, report, again=False):
         groups = []
         for case in cases:
             if case.group() not in groups:
@@ -25,6 +25,7 @@ class Lane:
         self.cases = sorted(cases, key=lambda case: (case.fresh or not case.machine,
                                                      groups.index(case.group()), case.last))
         self.report = report
+        self.again = again  # a failed case gets a second try, on a machine of its own
         self.machine = None  # started, at its prompt, and fit for the cases of the group below
         self.group = None
         self.boots = 0
@@ -58,7 +59,21 @@ class Lane:
             return
         if outcome == DIED:
             outcome = FAILED
+        if outcome == FAILED and self.again:
+            outcome, detail = self._second_try(case, detail)
+            if self.stopped:
+                return
         self.report.result(outcome, case.name, time.monotonic() - begun, detail)
+
+    def _second_try(self, case, detail):
+        """What one run on a fresh machine gives; the first is reported as unsteady at any rate."""
+        self._discard()
+        self.broken.pop(case.group(), None)
+        outcome, second = self._attempt(case)
+        if outcome in (PASSED, SKIPPED):
+            self.report.unsteady(case.name, detail)
+            return outcome, second
+        return FAILED, detail
 
     def _attempt(self, case):
         """Runs the case once: (outcome, detail), the outcome DIED if the emulator failed."""

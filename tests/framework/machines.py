@@ -92,8 +92,10 @@ class Host:
     def start(self, *options, **settings):
         """Starts ./run and returns the Popen; the test's end ends it."""
         settings.setdefault("stdin", subprocess.DEVNULL)
+        settings.setdefault("text", True)
         process = subprocess.Popen(  # pylint: disable=consider-using-with
-            (os.path.join(ROOT, "run"), *options), cwd=self.directory, text=True, errors="replace",
+            (os.path.join(ROOT, "run"), *options), cwd=self.directory,
+            errors="replace" if settings["text"] else None,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
         self.processes.append(process)
         return process

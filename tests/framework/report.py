@@ -18,6 +18,7 @@ class Report:
     def __init__(self):
         self.counts = {PASSED: 0, FAILED: 0, SKIPPED: 0}
         self.failures = []
+        self.unsteadies = []
         self._lock = threading.Lock()
         shutil.rmtree(LOGS, ignore_errors=True)
         os.makedirs(LOGS)
@@ -33,6 +34,13 @@ class Report:
             if outcome == FAILED:
                 self.failures.append(name)
                 print("    " + detail.rstrip().replace("\n", "\n    "), flush=True)
+
+    def unsteady(self, name, detail):
+        """A test that failed and then passed: what the failure was."""
+        with self._lock:
+            self.unsteadies.append(name)
+            print(f"UNSTEADY          {name}", flush=True)
+            print("    " + detail.rstrip().replace("\n", "\n    "), flush=True)
 
     def add(self, passed=0, failed=0):
         """Counts cases beyond the one that result() has counted."""
@@ -53,10 +61,11 @@ class Report:
 
     def summary(self):
         """Prints the totals; the exit status."""
-        if self.failures:
-            print("\nfailed:")
-            for name in self.failures:
-                print(f"  {name}")
+        for what, names in (("unsteady", self.unsteadies), ("failed", self.failures)):
+            if names:
+                print(f"\n{what}:")
+                for name in names:
+                    print(f"  {name}")
         print("{} passed, {} failed, {} skipped".format(
             self.counts[PASSED], self.counts[FAILED], self.counts[SKIPPED]), flush=True)
         return 1 if self.counts[FAILED] else 0

@@ -16,7 +16,6 @@ KERNELS = os.path.join(BUILD, "test-kernels")
 DISKS = os.path.join(BUILD, "test-disks")
 write_kernels(KERNELS)
 
-ESCAPE = "\x1d"  # Ctrl-]
 
 # Of the failing disk; in 4 KiB blocks, and in sectors.
 BAD_READ, BAD_WRITE = 256, 512
@@ -117,23 +116,6 @@ def a_disk_may_fail(machine):
     start_with(machine, "/dev/vdb")
     machine.send_line("go")
     sees_errors(machine)
-
-
-@system_test(**FAILING)
-def an_image_may_be_cut_short(machine):
-    machine.run("!truncate -s 8M /tmp/short.img")
-    start_with(machine, "/tmp/short.img")
-    machine.send(ESCAPE)
-    machine.send("\r")
-    machine.command("!true", 60)
-    machine.run(f"!truncate -s {BAD_READ * 4096} /tmp/short.img")
-    machine.send_line("console small")
-    machine.send_line("go")
-    machine.expect(r"^read fails", timeout=120)
-    machine.expect(r"^test errors: status \d+$", timeout=60)
-    machine.command("!true", 60)
-    assert machine.json("list --json")[-1]["state"] == "shutdown"
-    machine.run("!rm /tmp/short.img")
 
 
 # The machine

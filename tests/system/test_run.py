@@ -3,6 +3,8 @@
 
 import hashlib
 import os
+import pty
+import select
 import signal
 import subprocess
 import time
@@ -106,6 +108,37 @@ def counts_instructions(host):
     result = host.run("--cpu", "svm", "--icount", "--script", script)
     assert result.returncode == 0, status_of(result)
     assert "\n2026\n" in result.stdout, result.stdout[-1000:]
+
+
+def reads_until(terminal, wanted, timeout):
+    """What the terminal shows, up to `wanted`."""
+    text, deadline = "", time.monotonic() + timeout
+    while wanted not in text:
+        assert time.monotonic() < deadline, text[-1000:]
+        if select.select([terminal], [], [], 1)[0]:
+            data = os.read(terminal, 4096)
+            assert data, f"it ended: {text[-1000:]}"
+            text += data.decode(errors="replace")
+    return text
+
+
+@system_test(backends=("svm",), machine=False)
+def leaves_by_its_own_key(host):
+    """Ctrl-] reaches the service VM, where it leaves a domain's console; Ctrl-\\ ends all."""
+    terminal, other = pty.openpty()
+    process = host.start("--cpu", "svm", stdin=other, text=False)
+    os.close(other)
+    try:
+        reads_until(process.stdout.fileno(), "socle> ", 240)
+        os.write(terminal, b"create -c /lib/socle/tests/guest/exits.cfg extra=hlt\r")
+        reads_until(process.stdout.fileno(), "extra=hlt", 60)
+        os.write(terminal, b"\x1d")
+        reads_until(process.stdout.fileno(), "socle> ", 60)
+        assert process.poll() is None
+        os.write(terminal, b"\x1c")
+        assert process.wait(60) == 0
+    finally:
+        os.close(terminal)
 
 
 def left(before):

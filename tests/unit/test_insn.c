@@ -143,7 +143,7 @@ static uint64_t *area_register(unsigned number)
 {
 	static const uint8_t place[16] = {0, 1, 2, 3, 15, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14};
 
-	return (uint64_t *)&area + place[number];
+	return &area.rax + place[number];
 }
 
 static void put(uint64_t at, uint64_t value)
