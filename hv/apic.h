@@ -36,9 +36,11 @@ void apic_deliver_now(struct vcpu *vcpu);
 /* True if there may be an interrupt to deliver: what most entries have to look at. */
 static inline bool apic_is_worth_a_look(const struct vcpu *vcpu)
 {
-	const volatile uint64_t *posted = vcpu->area->posted;
+	const uint64_t *posted = vcpu->area->posted;
 	uint64_t deadline = vcpu->area->timer_deadline;
 
+	/* They change at any time. Each is read once all the same, for what is read is not kept. */
+	__asm__ volatile("" : : : "memory");
 	return vcpu->requests || (posted[0] | posted[1] | posted[2] | posted[3]) != 0 ||
 	       (deadline != 0 && rdtsc() >= deadline);
 }

@@ -20,12 +20,13 @@ struct cpu {
 	bool nmi_spare;	       /* one of ours was sent twice: two may come */
 	uint64_t nmi_sent;     /* when, in TSC ticks */
 	uint32_t nmis_arrived; /* VT-x: while the hypervisor ran, and not answered yet */
-	uint64_t all_xcr0;     /* all components that this CPU has; guests' state is kept for all */
+	/* All components that this CPU has; guests' state is kept for all. The upper half of XCR0
+	 * is 0: nothing but AMD's former LWP was ever there. */
+	uint32_t all_xcr0;
 	uint64_t service_dr[4]; /* the service VM's, while a guest that uses its own runs */
 	bool has_pkru;		/* protection keys for user pages, CR4.PKE is set */
 	uint32_t service_pkru;
-	uint64_t service_xcr0; /* the service VM's, while a guest runs, if it lacks one; else 0 */
-	uint64_t fpu_xcr0;     /* with which guests' state is saved and restored */
+	uint32_t service_xcr0; /* the service VM's, while a guest runs, if it lacks one; else 0 */
 	uint64_t flushed;      /* generation of translations that this CPU has thrown away */
 	void *root_page;       /* for arch_ops.cpu_enable() */
 
@@ -36,6 +37,7 @@ struct cpu {
 
 	/* Counters: written by this CPU only, read by any. */
 	uint64_t hypervisor_cycles;
+	uint32_t left; /* when the vCPU was left, in TSC ticks */
 	uint64_t hypercalls_denied;
 
 	/* Stack for double faults, NMIs and machine checks where the vendor reloads TR on an exit.

@@ -53,50 +53,70 @@ static __attribute__((noinline)) bool end_load(struct vcpu *vcpu, uint64_t load,
 }
 
 /* Out again before it began. */
-static __attribute__((noinline)) int64_t turn_back(struct vcpu *vcpu, int64_t result)
+static __attribute__((noinline)) void turn_back(struct vcpu *vcpu, int64_t result)
 {
+	vcpu->cpu->service_regs.rax = (uint64_t)result;
 	__atomic_fetch_sub(&vcpu->domain->users, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
-	return result;
 }
 
-int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
+/* Its state is on this CPU: what has come for it, and then inside. */
+static inline void enter(struct vcpu *vcpu)
+{
+	apic_deliver(vcpu);
+	bound(vcpu);
+	vcpu->cpu->current = vcpu;
+}
+
+/* Loads what the VMM changed too. Both words are read once: the VMM may change them meanwhile. */
+static __attribute__((noinline)) void load_and_enter(struct vcpu *vcpu)
+{
+	uint64_t load = *(volatile uint64_t *)&vcpu->area->load;
+	uint64_t event = *(volatile uint64_t *)&vcpu->area->event;
+
+	begin_load(vcpu, load);
+	arch->guest_load(vcpu, load);
+	if (((load & ~SOCLE_LOAD_RUN) | event) != 0 && !end_load(vcpu, load, event)) {
+		arch->guest_leave(vcpu);
+		vcpu->area->where = SOCLE_WHERE_VMM;
+		turn_back(vcpu, SOCLE_ERROR_ARGUMENT);
+		return;
+	}
+	enter(vcpu);
+}
+
+void guest_run(struct vcpu *service, struct domain *domain, uint64_t number)
 {
 	struct socle_vcpu_area *area;
-	struct vcpu *vcpu;
-	uint64_t load, event;
+	struct vcpu *vcpu = NULL;
 
-	if (number >= SOCLE_MAX_VCPUS)
-		return SOCLE_ERROR_ARGUMENT;
-	vcpu = __atomic_load_n(&domain->vcpu[number], __ATOMIC_ACQUIRE);
-	if (vcpu == NULL)
-		return SOCLE_ERROR_ARGUMENT;
-	if (__atomic_exchange_n(&vcpu->running, 1, __ATOMIC_ACQUIRE) != 0)
-		return SOCLE_ERROR_BUSY;
+	if (number < SOCLE_MAX_VCPUS)
+		vcpu = __atomic_load_n(&domain->vcpu[number], __ATOMIC_ACQUIRE);
+	if (vcpu == NULL) {
+		service->regs->rax = (uint64_t)SOCLE_ERROR_ARGUMENT;
+		return;
+	}
+	if (__atomic_exchange_n(&vcpu->running, 1, __ATOMIC_ACQUIRE) != 0) {
+		service->regs->rax = (uint64_t)SOCLE_ERROR_BUSY;
+		return;
+	}
 	/* Entering. Counted first, looked at second: destruction does it the other way round. */
 	__atomic_fetch_add(&domain->users, 1, __ATOMIC_SEQ_CST);
 	vcpu->cpu = service->cpu;
 	if (__atomic_load_n(&domain->state, __ATOMIC_SEQ_CST) != DOMAIN_ALIVE ||
-	    __atomic_exchange_n(&vcpu->kicked, 0, __ATOMIC_ACQ_REL) != 0)
-		return turn_back(vcpu, SOCLE_EXIT_INTERRUPT);
+	    __atomic_exchange_n(&vcpu->kicked, 0, __ATOMIC_ACQ_REL) != 0) {
+		turn_back(vcpu, SOCLE_EXIT_INTERRUPT);
+		return;
+	}
 	area = vcpu->area;
-	load = area->load;
-	event = area->event;
 	area->where = SOCLE_WHERE_GUEST;
 	vcpu->window_wanted = false;
-	if ((load | event) != 0)
-		begin_load(vcpu, load);
-	arch->guest_load(vcpu, load);
-	if (__builtin_expect(((load & ~SOCLE_LOAD_RUN) | event) != 0, false) &&
-	    !end_load(vcpu, load, event)) {
-		arch->guest_leave(vcpu);
-		area->where = SOCLE_WHERE_VMM;
-		return turn_back(vcpu, SOCLE_ERROR_ARGUMENT);
+	if (__builtin_expect((area->load | area->event) != 0, false)) {
+		load_and_enter(vcpu);
+		return;
 	}
-	apic_deliver(vcpu);
-	bound(vcpu);
-	vcpu->cpu->current = vcpu; /* inside */
-	return SOCLE_OK;	   /* guest_leave() puts the true result in its place */
+	arch->guest_load(vcpu, 0);
+	enter(vcpu);
 }
 
 /* Leaving, then out. Ends a run: the VMM's thread goes on behind its hypercall, with the reason as
@@ -142,8 +162,10 @@ int64_t guest_kick(struct domain *domain, uint64_t number)
  */
 static void handle_io(struct vcpu *vcpu)
 {
-	vcpu->area->info[0] = vcpu->exit.information;
-	if (__builtin_expect((vcpu->exit.information & SOCLE_IO_STRING) != 0, false))
+	uint64_t information = vcpu->exit.information;
+
+	vcpu->area->info[0] = information;
+	if (__builtin_expect((information & SOCLE_IO_STRING) != 0, false))
 		arch->guest_save_system(vcpu);
 	leave(vcpu, SOCLE_EXIT_IO);
 }

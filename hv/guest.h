@@ -10,8 +10,12 @@
 
 struct domain;
 
-/* SOCLE_CALL_VCPU_RUN and SOCLE_CALL_VCPU_KICK, by a caller with the domain's key. */
-int64_t guest_run(struct vcpu *service, struct domain *domain, uint64_t number);
+/*
+ * SOCLE_CALL_VCPU_RUN and SOCLE_CALL_VCPU_KICK, by a caller with the domain's key. The result of a
+ * run is put into the service VM's RAX: at once if the guest is not entered, else when it is left.
+ * Until then it is SOCLE_OK, the caller's.
+ */
+void guest_run(struct vcpu *service, struct domain *domain, uint64_t number);
 int64_t guest_kick(struct domain *domain, uint64_t number);
 
 /* What is done at each exit of a guest, by reason. */

@@ -227,7 +227,8 @@ void hypercall(struct vcpu *vcpu)
 	if (number == SOCLE_CALL_VCPU_RUN && vcpu->exit.cpl == 3) {
 		domain = domain_find(regs->rdx, regs->rdi, regs->rsi);
 		if (domain != NULL && domain_is_alive(domain)) {
-			regs->rax = (uint64_t)guest_run(vcpu, domain, regs->r10);
+			regs->rax = SOCLE_OK;
+			guest_run(vcpu, domain, regs->r10);
 			return;
 		}
 	}

@@ -86,9 +86,7 @@ static void enable(struct boot_info *boot, struct cpu *cpu)
 	 */
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
 	if (read_cr4() & CR4_OSXSAVE) {
-		struct cpuid_result r = cpuid(0xd, 0);
-
-		cpu->all_xcr0 = (uint64_t)r.edx << 32 | r.eax;
+		cpu->all_xcr0 = cpuid(0xd, 0).eax;
 	}
 	if ((cpu->all_xcr0 & XCR0_PKRU) && (cpuid(7, 0).ecx & CPUID_7_ECX_PKU)) {
 		write_cr4(read_cr4() | CR4_PKE);

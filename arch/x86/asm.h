@@ -109,12 +109,13 @@ static inline uint64_t read_rsp(void)
 	return v;
 }
 
-static inline uint64_t xgetbv(uint32_t index)
+/* The lower half of XCR0. */
+static inline uint32_t read_xcr0(void)
 {
-	uint32_t low, high;
+	uint32_t low;
 
-	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(index));
-	return (uint64_t)high << 32 | low;
+	__asm__ volatile("xgetbv" : "=a"(low) : "c"(0) : "rdx");
+	return low;
 }
 
 static inline void xsetbv(uint32_t index, uint64_t v)

@@ -17,14 +17,14 @@ bool guest_fpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
 		return true;
 	if (!xcr0_valid(value, vcpu->cpu->all_xcr0 & ~XCR0_PKRU))
 		return false;
-	vcpu->xcr0 = value;
+	vcpu->xcr0 = (uint32_t)value;
 	xsetbv(0, value);
 	return true;
 }
 
 uint64_t guest_fpu_xcr0(const struct vcpu *vcpu)
 {
-	return vcpu->cpu->all_xcr0 != 0 ? xgetbv(0) : vcpu->xcr0;
+	return vcpu->cpu->all_xcr0 != 0 ? read_xcr0() : vcpu->xcr0;
 }
 
 void guest_fpu_take_vectors(struct vcpu *vcpu)
@@ -49,5 +49,5 @@ void guest_fpu_take_vectors(struct vcpu *vcpu)
 bool guest_fpu_xsetbv(uint32_t index, uint64_t value)
 {
 	/* PKRU is switched by itself. */
-	return !(value & XCR0_PKRU) && xcr_write(index, value);
+	return !(value & XCR0_PKRU) && value >> 32 == 0 && xcr_write(index, value);
 }

@@ -16,7 +16,7 @@
  * XSAVE and XRSTOR run with all components: what a guest has switched off in XCR0 is still its own,
  * in the area and in the registers, and XRSTOR refuses an area that holds more than XCR0 allows.
  * PKRU is among them, which a guest changes without XCR0's leave. The service VM's XCR0 usually has
- * all of them: then it is the one to run with, for XSETBV is slow. cpu->fpu_xcr0 is the one.
+ * all of them already, for XSETBV is slow.
  */
 #define FPU_ALL "a"(0xffffffffu), "d"(0xffffffffu)
 
@@ -46,21 +46,20 @@ static inline void reset_control_words(void)
 static inline void guest_fpu_load(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
-	uint64_t xcr0;
+	uint32_t xcr0;
 
-	if (__builtin_expect(cpu->all_xcr0 == 0, false)) {
+	if (__builtin_expect(cpu->has_pkru, true)) {
+		cpu->service_pkru = read_pkru();
+	} else if (__builtin_expect(cpu->all_xcr0 == 0, false)) {
 		__asm__ volatile("fxrstor64 %0" : : "m"(*(const uint8_t(*)[512])vcpu->fpu));
 		return;
 	}
-	if (cpu->has_pkru)
-		cpu->service_pkru = read_pkru();
-	xcr0 = xgetbv(0);
-	if (__builtin_expect((cpu->all_xcr0 & ~xcr0) != 0, false)) {
+	xcr0 = read_xcr0();
+	if (__builtin_expect(xcr0 != cpu->all_xcr0, false)) {
 		cpu->service_xcr0 = xcr0;
 		xcr0 = cpu->all_xcr0;
 		xsetbv(0, xcr0);
 	}
-	cpu->fpu_xcr0 = xcr0;
 	__asm__ volatile("xrstor64 %0" : : "m"(*(const uint8_t(*)[4096])vcpu->fpu), FPU_ALL);
 	if (vcpu->xcr0 != xcr0)
 		xsetbv(0, vcpu->xcr0);
@@ -69,20 +68,21 @@ static inline void guest_fpu_load(struct vcpu *vcpu)
 static inline void guest_fpu_save(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
-	uint64_t xcr0;
+	uint32_t xcr0;
+	bool has_pkru = cpu->has_pkru;
 
-	if (__builtin_expect(cpu->all_xcr0 == 0, false)) {
+	if (__builtin_expect(!has_pkru && cpu->all_xcr0 == 0, false)) {
 		__asm__ volatile("fxsave64 %0" : "=m"(*(uint8_t(*)[512])vcpu->fpu));
 		reset_control_words();
 		return;
 	}
-	xcr0 = xgetbv(0); /* QEMU 7.2: a guest's XSETBV does not exit */
+	xcr0 = read_xcr0(); /* QEMU 7.2: a guest's XSETBV does not exit */
 	vcpu->xcr0 = xcr0;
-	if (xcr0 != cpu->fpu_xcr0)
-		xsetbv(0, cpu->fpu_xcr0);
+	if (xcr0 != cpu->all_xcr0)
+		xsetbv(0, cpu->all_xcr0);
 	__asm__ volatile("xsave64 %0" : "+m"(*(uint8_t(*)[4096])vcpu->fpu) : FPU_ALL);
 	reset_control_words();
-	if (cpu->has_pkru)
+	if (has_pkru)
 		write_pkru(cpu->service_pkru);
 	if (__builtin_expect(cpu->service_xcr0 != 0, false)) {
 		xsetbv(0, cpu->service_xcr0);

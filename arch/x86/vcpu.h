@@ -62,10 +62,11 @@ struct vcpu {
 	struct domain *domain;
 	struct socle_vcpu_area *area; /* shared with the VMM */
 	void *fpu;		      /* XSAVE area */
-	uint64_t xcr0;
+	uint32_t xcr0;
 	uint64_t tsc_offset;
 	bool requests;	    /* the local APIC's image may hold interrupt requests */
 	uint8_t waiting;    /* the vector that waits for a lower task priority alone, or 0 */
+	uint8_t priority;   /* AMD-V: the task priority that the VMCB was given */
 	bool window_wanted; /* its VMM is to hear of the next interrupt window */
 	/*
 	 * The processor delivers interrupts from the local APIC's image. It is told when the image

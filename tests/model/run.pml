@@ -504,7 +504,11 @@ proctype vcpu_thread(byte v)
 	   :: else ->
 #endif
 		   guest_run(cpu, v, result);
-		   where[v] = WHERE_VMM;
+		   /* leave() has written it, behind a run */
+		   if
+		   :: result == EXIT_IO
+		   :: else -> where[v] = WHERE_VMM
+		   fi;
 		   if
 		   :: result == ERROR_DOMAIN -> break
 		   :: result == EXIT_HLT -> halted[v] = 1

@@ -41,20 +41,21 @@ RAW_CALL(socle_raw_vmcall, "vmcall")
 
 /* The compiler must not come between the registers and the instruction. There is no reply. */
 #define RAW_RUN(name, instruction)                                                                 \
-	int64_t name(const struct socle_key *key, uint64_t domain, uint64_t vcpu,                  \
-		     struct socle_vectors *vectors, bool load)                                     \
+	int64_t name(const struct socle_key *key, uint64_t vcpu, uint64_t domain,                  \
+		     struct socle_vectors *vectors, uint64_t load)                                 \
 	{                                                                                          \
 		uint64_t rax = SOCLE_CALL_VCPU_RUN;                                                \
 		register uint64_t r10 __asm__("r10") = vcpu;                                       \
                                                                                                    \
 		__asm__ volatile(                                                                  \
-			"testb %[load], %[load]\n\t"                                               \
+			"testb %[wanted], %b[load]\n\t"                                            \
 			"jz 1f\n\t" XMM_ALL(XMM_LOAD) "1: " instruction "\n\t"                     \
 						      "cmpq %[violation], %%rax\n\t"               \
 						      "jne 2f\n\t" XMM_ALL(XMM_STORE) "2:"         \
 			: "+a"(rax)                                                                \
 			: "D"(key->word[0]), "S"(key->word[1]), "d"(domain),                       \
-			  "r"(r10), [vectors] "r"(vectors), [load] "q"(load),                      \
+			  "r"(r10), [vectors] "r"(vectors), [load] "r"(load),                      \
+			  [wanted] "i"(SOCLE_LOAD_VECTORS),                                        \
 			  [violation] "i"(SOCLE_EXIT_SECOND_LEVEL)                                 \
 			: "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",  \
 			  "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",     \

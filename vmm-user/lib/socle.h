@@ -35,11 +35,12 @@ struct socle_vectors {
 };
 
 /*
- * SOCLE_CALL_VCPU_RUN with the vector registers: loads those of *vectors first if `load`, and
- * stores the guest's there if it was left with SOCLE_EXIT_SECOND_LEVEL. Gives RAX.
+ * SOCLE_CALL_VCPU_RUN with the vector registers: loads those of *vectors first if `load`, the
+ * area's word, says so with SOCLE_LOAD_VECTORS, and stores the guest's there if it was left with
+ * SOCLE_EXIT_SECOND_LEVEL. Gives RAX.
  */
-typedef int64_t socle_raw_run(const struct socle_key *key, uint64_t domain, uint64_t vcpu,
-			      struct socle_vectors *vectors, bool load);
+typedef int64_t socle_raw_run(const struct socle_key *key, uint64_t vcpu, uint64_t domain,
+			      struct socle_vectors *vectors, uint64_t load);
 
 struct socle_handle {
 	socle_raw_call *raw; /* every call goes through it: tests put a fake hypervisor here */
@@ -187,11 +188,12 @@ int socle_vcpu_create(const struct socle_handle *handle, uint32_t domain, uint32
 int socle_vcpu_run(const struct socle_handle *handle, uint32_t domain, uint32_t vcpu);
 /* The same with the guest's vector registers: see socle_raw_run. */
 static inline int socle_vcpu_run_vectors(const struct socle_handle *handle, uint32_t domain,
-					 uint32_t vcpu, struct socle_vectors *vectors, bool load)
+					 uint32_t vcpu, struct socle_vectors *vectors,
+					 uint64_t load)
 {
 	if (handle->run == NULL)
 		return socle_vcpu_run(handle, domain, vcpu);
-	return (int)handle->run(&handle->key, domain, vcpu, vectors, load);
+	return (int)handle->run(&handle->key, vcpu, domain, vectors, load);
 }
 
 /* Ends the vCPU's run with SOCLE_EXIT_INTERRUPT, or its next one if it does not run. */

@@ -64,6 +64,7 @@ static const struct bus_range *find(struct bus_map *map, uint64_t address, unsig
 static void forget(struct bus_map *map)
 {
 	memset(map->hit, 0, sizeof(map->hit));
+	memset(map->port, 0xff, sizeof(map->port));
 }
 
 bool bus_add(struct vmm *vmm, enum bus bus, const struct bus_range *range)
@@ -187,4 +188,16 @@ void bus_do_write(struct vmm *vmm, enum bus bus, uint64_t address, unsigned byte
 		range->write(range->device, address - range->base, bytes, value & ones(bytes));
 	else
 		write_anew(vmm, bus, address, bytes, value);
+}
+
+uint64_t bus_port_read(struct vmm *vmm, uint64_t information)
+{
+	uint64_t port = SOCLE_IO_PORT(information);
+	unsigned bytes = SOCLE_IO_BYTES(information);
+	const struct bus_range *range = search(&vmm->bus[BUS_PORT], port, bytes);
+
+	if (range != NULL)
+		*port_hit_of(vmm, information) = (struct port_hit){
+			information, range->read, range->device, port - range->base};
+	return bus_do_read(vmm, BUS_PORT, port, bytes);
 }

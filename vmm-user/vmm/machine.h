@@ -37,11 +37,20 @@ struct bus_hit {
 	const struct bus_range *range;
 };
 
+/* A port read that was made before, in the words of SOCLE_EXIT_IO: who answers it. */
+struct port_hit {
+	uint64_t what; /* SOCLE_IO_*, without SOCLE_IO_STRING; all ones: nothing */
+	bus_read read;
+	void *device;
+	uint64_t offset;
+};
+
 struct bus_map {
 	struct bus_range *range; /* by base */
 	unsigned count, room;
 	uint64_t lost;		      /* accesses to nothing */
 	struct bus_hit hit[BUS_HITS]; /* of the ranges as they are */
+	struct port_hit port[BUS_HITS];
 };
 void bus_destroy(struct vmm *vmm);
 
@@ -194,6 +203,15 @@ void control_ended(struct vmm *vmm, const char *how, const char *reason);
  */
 void sandbox_close_others(const struct vmm_config *config, int also);
 bool sandbox_enter(struct vmm *vmm);
+
+/* Where a port read is kept that SOCLE_EXIT_IO describes. */
+static inline struct port_hit *port_hit_of(struct vmm *vmm, uint64_t information)
+{
+	return &vmm->bus[BUS_PORT].port[(information ^ information >> 4) % BUS_HITS];
+}
+
+/* Does such a read, and keeps who answers. */
+uint64_t bus_port_read(struct vmm *vmm, uint64_t information);
 
 static inline void vmm_lock(struct vmm *vmm)
 {

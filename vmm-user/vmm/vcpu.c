@@ -283,35 +283,65 @@ static __attribute__((noinline)) void cannot_run(struct vcpu *vcpu, int error)
 		socle_error_text(error));
 }
 
-static inline __attribute__((always_inline)) bool step(struct vcpu *vcpu)
+/* Nobody has to kick it any more: gets ready, and takes it to the guest again. */
+static __attribute__((noinline)) enum readiness get_ready_again(struct vcpu *vcpu)
 {
-	struct vmm *vmm = vcpu->vmm;
-	int result;
+	enum readiness readiness;
 
-	if (__builtin_expect(vcpu->state->run != VCPU_RUNNING || pending(vcpu) != 0, false)) {
-		enum readiness readiness = get_ready(vcpu);
-
-		if (readiness != READY)
-			return readiness != ENDING;
-	}
+	set_where(vcpu, SOCLE_WHERE_VMM);
+	readiness = get_ready(vcpu);
+	if (readiness != READY)
+		return readiness;
 	set_where(vcpu, SOCLE_WHERE_GUEST);
 	/* Between get_ready() and here somebody saw VMM, and did not kick. */
-	if (is_urgent(vcpu)) {
-		set_where(vcpu, SOCLE_WHERE_VMM);
-		return true;
-	}
-	vcpu->window = false;
-	result = socle_vcpu_run_vectors(&vmm->handle, vmm->config.domain, vcpu->index,
-					&vcpu->state->vectors,
-					(vcpu->area->load & SOCLE_LOAD_VECTORS) != 0);
+	if (!is_urgent(vcpu))
+		return READY;
+	set_where(vcpu, SOCLE_WHERE_VMM);
+	return NOT_READY;
+}
+
+/* Anything but an access to a port, or no exit at all. */
+static __attribute__((noinline)) void other_result(struct vcpu *vcpu, int result)
+{
+	struct vmm *vmm = vcpu->vmm;
+
+	/* The hypervisor has written it if the guest was entered. */
 	set_where(vcpu, SOCLE_WHERE_VMM);
 	if (result == SOCLE_EXIT_INTERRUPT)
-		return true;
+		return;
 	vmm_lock(vmm);
 	if (__builtin_expect(result < 0, false))
 		cannot_run(vcpu, result);
 	else
 		vcpu_exit(vcpu, (unsigned)result);
+	vmm_unlock(vmm);
+}
+
+static inline __attribute__((always_inline)) bool
+step(struct vcpu *vcpu, struct vmm *vmm, struct socle_vcpu_area *area, struct vcpu_state *state)
+{
+	enum readiness readiness = READY;
+	int result;
+
+	if (__builtin_expect(state->run != VCPU_RUNNING, false))
+		readiness = get_ready(vcpu);
+	if (readiness == READY) {
+		set_where(vcpu, SOCLE_WHERE_GUEST);
+		if (__builtin_expect(pending(vcpu) != 0, false))
+			readiness = get_ready_again(vcpu);
+	}
+	if (__builtin_expect(readiness != READY, false))
+		return readiness != ENDING;
+	vcpu->window = false;
+	result = socle_vcpu_run_vectors(&vmm->handle, vmm->config.domain, vcpu->index,
+					&state->vectors, area->load);
+	if (__builtin_expect(result != SOCLE_EXIT_IO, false)) {
+		other_result(vcpu, result);
+		return true;
+	}
+	/* `where` is VMM: the hypervisor has written it. */
+	vmm_lock(vmm);
+	vcpu_exit_io(vcpu);
 	vmm_unlock(vmm);
 	return true;
 }
@@ -319,15 +349,18 @@ static inline __attribute__((always_inline)) bool step(struct vcpu *vcpu)
 bool vcpu_step(struct vcpu *vcpu)
 {
 	current = vcpu;
-	return step(vcpu);
+	return step(vcpu, vcpu->vmm, vcpu->area, vcpu->state);
 }
 
 static void *thread(void *argument)
 {
 	struct vcpu *vcpu = argument;
+	struct socle_vcpu_area *area = vcpu->area;
+	struct vcpu_state *state = vcpu->state;
+	struct vmm *vmm = vcpu->vmm;
 
 	current = vcpu;
-	while (step(vcpu))
+	while (step(vcpu, vmm, area, state))
 		;
 	vmm_lock(vcpu->vmm);
 	vcpu->vmm->running--;

@@ -86,6 +86,8 @@ void vcpu_use_vectors(void);
 
 /* vcpu_exit.c: deals with an exit for that reason, which the area describes. With the lock held. */
 void vcpu_exit(struct vcpu *vcpu, unsigned reason);
+/* The same for SOCLE_EXIT_IO, which comes most. */
+void vcpu_exit_io(struct vcpu *vcpu);
 /* Raises an exception at the next entry. */
 void vcpu_exception(struct vcpu *vcpu, uint8_t vector, bool has_code, uint32_t code);
 

@@ -40,22 +40,34 @@ static inline void set_rax(struct socle_vcpu_area *area, unsigned bytes, uint64_
 		area->rax = (uint32_t)value;
 }
 
-static void exit_io(struct vcpu *vcpu)
+/* What is not a read that was made before. */
+static __attribute__((noinline)) void exit_io_other(struct vcpu *vcpu)
 {
 	struct vmm *vmm = vcpu->vmm;
 	struct socle_vcpu_area *area = vcpu->area;
-	uint64_t info = area->info[0], port = SOCLE_IO_PORT(info);
+	uint64_t info = area->info[0];
 	unsigned bytes = SOCLE_IO_BYTES(info);
-	const struct bus_range *range = bus_hit(&vmm->bus[BUS_PORT], port, bytes);
 
-	if (__builtin_expect((info & SOCLE_IO_STRING) != 0, false))
+	if (info & SOCLE_IO_STRING)
 		exit_io_string(vcpu);
-	else if (!(info & SOCLE_IO_IN))
-		bus_do_write(vmm, BUS_PORT, port, bytes, area->rax);
-	else if (range != NULL)
-		set_rax(area, bytes, range->read(range->device, port - range->base, bytes));
+	else if (info & SOCLE_IO_IN)
+		set_rax(area, bytes, bus_port_read(vmm, info));
 	else
-		set_rax(area, bytes, bus_do_read(vmm, BUS_PORT, port, bytes));
+		bus_do_write(vmm, BUS_PORT, SOCLE_IO_PORT(info), bytes, area->rax);
+}
+
+void vcpu_exit_io(struct vcpu *vcpu)
+{
+	struct socle_vcpu_area *area = vcpu->area;
+	uint64_t info = area->info[0];
+	unsigned bytes = SOCLE_IO_BYTES(info);
+	const struct port_hit *hit = port_hit_of(vcpu->vmm, info);
+
+	vcpu->exits[SOCLE_EXIT_IO]++;
+	if (__builtin_expect(hit->what == info, true))
+		set_rax(area, bytes, hit->read(hit->device, hit->offset, bytes));
+	else
+		exit_io_other(vcpu);
 }
 
 static void exit_second_level(struct vcpu *vcpu)
@@ -166,7 +178,6 @@ static void exit_entry_failure(struct vcpu *vcpu)
 
 static exit_handler *const handlers[SOCLE_EXIT_COUNT] = {
 	[SOCLE_EXIT_CR_ACCESS] = exit_cr_access,
-	[SOCLE_EXIT_IO] = exit_io,
 	[SOCLE_EXIT_SECOND_LEVEL] = exit_second_level,
 	[SOCLE_EXIT_HLT] = exit_hlt,
 	[SOCLE_EXIT_MSR_READ] = exit_msr_read,
@@ -182,6 +193,10 @@ static exit_handler *const handlers[SOCLE_EXIT_COUNT] = {
 
 void vcpu_exit(struct vcpu *vcpu, unsigned reason)
 {
+	if (reason == SOCLE_EXIT_IO) {
+		vcpu_exit_io(vcpu);
+		return;
+	}
 	if (reason >= SOCLE_EXIT_COUNT || handlers[reason] == NULL) {
 		vmm_end(vcpu->vmm, VMM_CRASH,
 			"vCPU %u: exit %u at %#llx is not one to be seen here", vcpu->index, reason,

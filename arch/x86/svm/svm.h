@@ -44,15 +44,17 @@ void svm_priority_close(struct vmcb *vmcb);
 
 /*
  * A guest's CR8 is the VMCB's V_TPR, and the task priority of its local APIC, which is brought up
- * to date behind each exit but those that have nothing to do with the local APIC.
+ * to date behind each exit but those that have nothing to do with the local APIC: where V_TPR is
+ * not what the VMCB was given, the guest has written CR8.
  */
 static inline void svm_priority_save(struct vcpu *vcpu)
 {
-	volatile uint32_t *tpr = &vcpu->area->apic[4 * APIC_TPR];
-	uint32_t now = vmcb_of(vcpu)->v_intr & V_TPR;
+	uint8_t now = (uint8_t)vmcb_of(vcpu)->v_intr; /* V_TPR; the other bits are 0 */
 
-	if (__builtin_expect((*tpr >> 4 & 0xf) != now, false))
-		*tpr = now << 4;
+	if (__builtin_expect(now != vcpu->priority, false)) {
+		vcpu->priority = now;
+		*(volatile uint32_t *)&vcpu->area->apic[4 * APIC_TPR] = (uint32_t)now << 4;
+	}
 }
 
 /* What CR8 is to read. */
@@ -66,7 +68,8 @@ static inline void svm_priority_load(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
-	vmcb->v_intr = (vmcb->v_intr & ~V_TPR) | svm_task_priority(vcpu);
+	vcpu->priority = (uint8_t)svm_task_priority(vcpu);
+	*(uint8_t *)&vmcb->v_intr = vcpu->priority; /* its lowest byte has nothing but V_TPR */
 	vmcb->clean &= ~CLEAN_TPR;
 	if (__builtin_expect(vcpu->waiting != 0, false))
 		svm_priority_wait(vcpu);

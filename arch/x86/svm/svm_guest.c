@@ -205,13 +205,12 @@ static void load_state(struct vcpu *vcpu, uint64_t load)
 		vcpu->priority_open = true;
 }
 
-void svm_guest_load(struct vcpu *vcpu, uint64_t load)
+/* Puts the guest's state on this CPU, in the place of the service VM's. */
+static inline void switch_state(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 	struct cpu *cpu = vcpu->cpu;
 
-	if (load != 0)
-		load_state(vcpu, load);
 	/* The guests of a CPU share one ASID: what another left there is not this one's. */
 	if (cpu->last_guest != vcpu || vcpu->last_cpu != cpu) {
 		cpu->last_guest = vcpu;
@@ -222,8 +221,23 @@ void svm_guest_load(struct vcpu *vcpu, uint64_t load)
 	svm_vmsave(cpu->service.control_pa.v);
 	svm_vmload(vcpu->control_pa.v);
 	guest_fpu_load(vcpu);
-	if (vcpu->uses_debug)
+	if (__builtin_expect(vcpu->uses_debug, false))
 		guest_debug_load(vcpu);
+}
+
+static __attribute__((noinline)) void load_and_switch(struct vcpu *vcpu, uint64_t load)
+{
+	load_state(vcpu, load);
+	switch_state(vcpu);
+}
+
+/* What most runs do needs no stack. */
+void svm_guest_load(struct vcpu *vcpu, uint64_t load)
+{
+	if (__builtin_expect(load == 0, true))
+		switch_state(vcpu);
+	else
+		load_and_switch(vcpu, load);
 }
 
 void svm_guest_leave(struct vcpu *vcpu)
@@ -234,8 +248,6 @@ void svm_guest_leave(struct vcpu *vcpu)
 
 	svm_priority_save(vcpu);
 	guest_fpu_save(vcpu);
-	if (__builtin_expect(vcpu->uses_debug, false))
-		guest_debug_save(vcpu);
 	vmcb = vmcb_of(vcpu);
 	area = vcpu->area;
 	event = vmcb->exitintinfo;
@@ -258,6 +270,8 @@ void svm_guest_leave(struct vcpu *vcpu)
 		if ((event & EVENT_TYPE) != EVENT_SOFTWARE)
 			area->event = event;
 	}
+	if (__builtin_expect(vcpu->uses_debug, false))
+		guest_debug_save(vcpu);
 }
 
 bool svm_guest_event(struct vcpu *vcpu, uint64_t event)

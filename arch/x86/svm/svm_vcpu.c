@@ -60,9 +60,8 @@ void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
  * Goes past the instruction that exited, to `next`: what its end would have done. It ends the
  * shadow of an STI or MOV SS before it, and is single-stepped.
  */
-static inline void complete_at(struct vcpu *vcpu, struct vmcb *vmcb, uint64_t next)
+static inline void complete_at(struct vmcb *vmcb, uint64_t next)
 {
-	vcpu->exit.rip = vmcb->rip;
 	vmcb->rip = next;
 	vmcb->interrupt_shadow = 0;
 	if (__builtin_expect((vmcb->rflags & RFLAGS_TF) != 0, false)) {
@@ -75,7 +74,8 @@ static inline void complete_at(struct vcpu *vcpu, struct vmcb *vmcb, uint64_t ne
 /* The same for an instruction that is `length` bytes long without prefixes. */
 static inline void complete_instruction(struct vcpu *vcpu, struct vmcb *vmcb, unsigned length)
 {
-	complete_at(vcpu, vmcb, vmcb->next_rip != 0 ? vmcb->next_rip : vmcb->rip + length);
+	vcpu->exit.rip = vmcb->rip;
+	complete_at(vmcb, vmcb->next_rip != 0 ? vmcb->next_rip : vmcb->rip + length);
 }
 
 /* An NMI is still pending when its exit is taken, and so is an INIT: fetch it. The machine's NMIs
@@ -304,7 +304,7 @@ static inline void decode_io(struct vcpu *vcpu, struct vmcb *vmcb)
 					  (info & IOIO_REP ? SOCLE_IO_REP : 0);
 		vcpu->shadow_open = true;
 	} else {
-		complete_at(vcpu, vmcb, vmcb->exitinfo2);
+		complete_at(vmcb, vmcb->exitinfo2);
 	}
 }
 
@@ -323,7 +323,9 @@ static inline void handle_exit(struct vcpu *vcpu, struct vmcb *vmcb)
 	uint32_t code = (uint32_t)vmcb->exitcode;
 
 	if (code == VMEXIT_VMMCALL) {
-		complete_instruction(vcpu, vmcb, LENGTH_VMMCALL);
+		/* A guest gets #UD where it was; whoever calls puts no prefixes before it. */
+		vcpu->exit.rip = vmcb->rip;
+		complete_at(vmcb, vmcb->rip + LENGTH_VMMCALL);
 		vcpu->exit.cpl = vmcb->cpl;
 		handle(vcpu, SOCLE_EXIT_HYPERCALL);
 	} else if (code == VMEXIT_CPUID) {
@@ -346,9 +348,8 @@ static inline void handle_exit(struct vcpu *vcpu, struct vmcb *vmcb)
 }
 
 /* The call goes to svm_world.asm, which keeps RSP and RBP only: nothing is saved for nobody. */
-#define WORLD_SWITCH(function, vcpu)                                                               \
+#define WORLD_SWITCH(function, vcpu, regs)                                                         \
 	do {                                                                                       \
-		struct vcpu_registers *regs = (vcpu)->regs;                                        \
 		uint64_t vmcb_pa = (vcpu)->control_pa.v;                                           \
                                                                                                    \
 		__asm__ volatile("call " #function                                                 \
@@ -364,6 +365,8 @@ static inline void handle_exit(struct vcpu *vcpu, struct vmcb *vmcb)
  */
 static __attribute__((noinline)) bool attend(struct vcpu *vcpu)
 {
+	struct vcpu_registers *registers;
+
 	if (vcpu->priority_open) {
 		vcpu->priority_open = false;
 		svm_priority_load(vcpu);
@@ -377,29 +380,30 @@ static __attribute__((noinline)) bool attend(struct vcpu *vcpu)
 	vcpu->shadow_open = false;
 	if (!(vmcb_of(vcpu)->interrupt_shadow & 1))
 		return false;
-	WORLD_SWITCH(svm_world_switch_shadow, vcpu);
+	registers = vcpu->regs;
+	WORLD_SWITCH(svm_world_switch_shadow, vcpu, registers);
 	return true;
 }
 
 _Noreturn void svm_cpu_run(struct cpu *cpu)
 {
-	uint32_t left = rdtsc_low();
-
+	cpu->left = rdtsc_low();
 	/* Guests are left at interrupts only if the hypervisor's IF is 1; GIF holds them off here.
 	 */
 	__asm__ volatile("sti");
 	for (;;) {
 		struct vcpu *vcpu = cpu->current;
+		struct vcpu_registers *registers = vcpu->regs;
 		struct vmcb *vmcb = vmcb_of(vcpu);
 
-		vmcb->rax = vcpu->regs->rax;
-		cpu->hypervisor_cycles += rdtsc_low() - left;
+		vmcb->rax = registers->rax;
+		cpu->hypervisor_cycles += rdtsc_low() - cpu->left;
 		if (__builtin_expect(vcpu->attention == 0, true) || !attend(vcpu))
-			WORLD_SWITCH(svm_world_switch, vcpu);
-		left = rdtsc_low();
+			WORLD_SWITCH(svm_world_switch, vcpu, registers);
+		cpu->left = rdtsc_low();
 		vcpu = cpu->current;
 		vmcb = vmcb_of(vcpu);
-		vcpu->regs->rax = vmcb->rax;
+		registers->rax = vmcb->rax;
 		vmcb->tlb_control = TLB_CONTROL_NONE;
 		vmcb->clean = CLEAN_ALL;
 		handle_exit(vcpu, vmcb);

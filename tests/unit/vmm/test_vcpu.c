@@ -375,14 +375,14 @@ END_TEST
 static struct socle_vectors *seen;
 static bool seen_load;
 
-static int64_t run_vectors(const struct socle_key *key, uint64_t domain, uint64_t number,
-			   struct socle_vectors *vectors, bool load)
+static int64_t run_vectors(const struct socle_key *key, uint64_t number, uint64_t domain,
+			   struct socle_vectors *vectors, uint64_t load)
 {
 	(void)key;
 	(void)domain;
 	ck_assert_uint_eq(number, 0);
 	seen = vectors;
-	seen_load = load;
+	seen_load = (load & SOCLE_LOAD_VECTORS) != 0;
 	vcpu->area->load = 0;
 	vectors->xmm[3][0] = 0x1e00; /* no interrupt, to pin 15: what it does not have */
 	vectors->xmm[3][1] = 0x123456789abcdef0;

@@ -24,7 +24,7 @@ uint64_t rdmsr(uint32_t msr);
 void wrmsr(uint32_t msr, uint64_t v);
 struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf);
 void xsetbv(uint32_t index, uint64_t v);
-uint64_t xgetbv(uint32_t index);
+uint32_t read_xcr0(void);
 void wbinvd(void);
 void cpu_pause(void);
 _Noreturn void cpu_stop(void);
