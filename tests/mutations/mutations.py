@@ -78,13 +78,13 @@ MUTATIONS = (
         "AMD-V: a #GP that the hypervisor raises has the vector as its error code.",
         "arch/x86/svm/svm_vcpu.c",
         "event |= EVENT_ERROR_CODE | (uint64_t)error_code << 32;",
-        "event |= EVENT_ERROR_CODE | (uint64_t)vector << 32;",
+        "event |= EVENT_ERROR_CODE | (uint64_t)(error_code | vector) << 32;",
         ("guests.msr[svm]", "guests.exceptions[svm]", "service_vm.ends_awkward_exits_as_a_processor_would[svm]")),
     Mutation(
         "debug-registers",
         "AMD-V: a guest's breakpoint addresses stay in the processor behind its run.",
         "arch/x86/svm/svm_guest.c",
-        "\tif (vcpu->uses_debug)\n\t\tguest_debug_save(vcpu);",
+        "\tif (__builtin_expect(vcpu->uses_debug, false))\n\t\tguest_debug_save(vcpu);",
         "",
         ("guest.keeps_what_is_beside_its_registers[svm]", "guests.exceptions[svm]")),
 )
