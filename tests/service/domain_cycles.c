@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "service_test.h"
@@ -113,13 +112,7 @@ int main(int argc, char **argv)
 
 	test_options(argc, argv, "[--cycles N] [--seed S]", option);
 	cycles = option[0].value;
-	seed = option[1].value;
-	if (seed == 0 && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		test_fail("no random seed");
-	seed &= UINT32_MAX;
-	random = seed;
-	printf("seed %llu\n", (unsigned long long)seed);
-	fflush(stdout);
+	seed = random = test_seed(option[1].value);
 	things_open();
 	write_images();
 	/* The first domain decides how the pool is used, which changes the devices for good. */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -53,13 +52,7 @@ int main(int argc, char **argv)
 	pid_t daemon, vmm, now;
 
 	test_options(argc, argv, "[--steps N] [--seed S]", option);
-	seed = option[1].value;
-	if (seed == 0 && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		test_fail("no random seed");
-	seed &= UINT32_MAX;
-	random = seed;
-	printf("seed %llu\n", (unsigned long long)seed);
-	fflush(stdout);
+	seed = random = test_seed(option[1].value);
 	things_open();
 	if (things_processes("socled", &daemon) != 1 ||
 	    things_finish(things_start("create", CONFIG, SETTING)) != 0 ||

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "service_test.h"
 
@@ -71,6 +72,18 @@ void test_options(int argc, char **argv, const char *usage, struct test_option *
 		if (end == argv[i] || *end != 0)
 			bad_usage(usage, argv[i]);
 	}
+}
+
+uint64_t test_seed(uint64_t wanted)
+{
+	uint64_t seed = wanted;
+
+	if (seed == 0 && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		test_fail("no random seed");
+	seed &= UINT32_MAX;
+	printf("seed %llu\n", (unsigned long long)seed);
+	fflush(stdout);
+	return seed;
 }
 
 uint64_t test_random(uint64_t *state)

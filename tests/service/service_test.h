@@ -29,6 +29,10 @@ struct test_option {
 };
 void test_options(int argc, char **argv, const char *usage, struct test_option *option);
 
+/* The seed of a run: the one that is wanted, or for 0 a new one. It is printed, to be given again.
+ */
+uint64_t test_seed(uint64_t wanted);
+
 /* The next number of a sequence that the seed fixes (splitmix64). */
 uint64_t test_random(uint64_t *state);
 

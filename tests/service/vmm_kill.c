@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "service_test.h"
@@ -103,13 +102,7 @@ int main(int argc, char **argv)
 	struct things before;
 
 	test_options(argc, argv, "[--times N] [--seed S]", option);
-	seed = option[1].value;
-	if (seed == 0 && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		test_fail("no random seed");
-	seed &= UINT32_MAX;
-	random = seed;
-	printf("seed %llu\n", (unsigned long long)seed);
-	fflush(stdout);
+	seed = random = test_seed(option[1].value);
 	root = things_open();
 	/* The first domain decides how the pool is used, which changes the devices for good. */
 	if (things_finish(things_start("create", CONFIG, "extra=interrupt")) != 0 ||
