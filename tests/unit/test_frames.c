@@ -105,6 +105,25 @@ START_TEST(against_model)
 }
 END_TEST
 
+/* What is free and not clean is found once, and nothing else. */
+START_TEST(dirty_ones)
+{
+	uint32_t first, frame, found = 0;
+
+	ck_assert_uint_eq(frames_take_run(&frames, 5, &first), 5);
+	frames_give(&frames, first, 2, true);
+	for (frame = 0; (frame = frames_next_dirty(&frames, frame)) != FRAMES_NONE; found++) {
+		ck_assert(!frames_clean(&frames, frame));
+		ck_assert(frame >= first + 5 || frame < first);
+		frames_cleaned(&frames, frame);
+	}
+	ck_assert_uint_eq(found, COUNT - 5);
+	frames_give(&frames, first + 2, 3, false);
+	ck_assert_uint_eq(frames_next_dirty(&frames, 0), first + 2);
+	ck_assert_uint_eq(frames_next_dirty(&frames, first + 5), FRAMES_NONE);
+}
+END_TEST
+
 START_TEST(empty_pool)
 {
 	struct frames none;
@@ -176,6 +195,7 @@ Suite *unit_suite(void)
 	tcase_add_checked_fixture(all, start, stop);
 	tcase_set_timeout(all, 60); /* on a machine that does much else */
 	tcase_add_loop_test(all, against_model, 0, 5);
+	tcase_add_test(all, dirty_ones);
 	tcase_add_test(all, empty_pool);
 	tcase_add_test(all, ring);
 	tcase_add_test(all, tsc_rate);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Domains come and go, half of them by the death of their VMM at any moment. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "socled_rig.h"
@@ -102,6 +104,33 @@ START_TEST(many)
 }
 END_TEST
 
+/* What was in the pool is gone before a domain wants memory; what a domain has is left alone. */
+START_TEST(scrubs_ahead)
+{
+	const size_t bytes = (size_t)RIG_FRAMES * SOCLE_FRAME_BYTES;
+	int fd = open(rig.options.pool, O_RDWR);
+	unsigned char *pool = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	uint32_t used;
+
+	ck_assert_ptr_ne(pool, MAP_FAILED);
+	rig_do("{ss so}", "do", "create", "config", rig_config("a", "", NULL, NULL));
+	used = RIG_FRAMES - rig.pool.frames.free;
+	memset(pool, 0xaa, bytes);
+	rig.pool.ahead = 0;
+	for (int i = 0; i < RIG_FRAMES; i++)
+		daemon_step(&rig, 0);
+	for (size_t at = 0; at < bytes; at += 4096) {
+		bool taken = (rig.pool.frames.state[at / SOCLE_FRAME_BYTES] & FRAME_USED) != 0;
+
+		ck_assert_uint_eq(pool[at], taken ? 0xaa : 0);
+		used -= taken && at % SOCLE_FRAME_BYTES == 0;
+	}
+	ck_assert_uint_eq(used, 0);
+	munmap(pool, bytes);
+	close(fd);
+}
+END_TEST
+
 TCase *cycles_case(void)
 {
 	TCase *cycle = tcase_create("cycles");
@@ -110,5 +139,6 @@ TCase *cycles_case(void)
 	tcase_set_timeout(cycle, 100);
 	tcase_add_test(cycle, cycles);
 	tcase_add_test(cycle, many);
+	tcase_add_test(cycle, scrubs_ahead);
 	return cycle;
 }

@@ -122,6 +122,9 @@ static void check_deadlines(struct daemon *daemon)
 	server_check_deadlines(daemon->server, now);
 }
 
+/* Frames to be zeroed between two looks at what clients want: some 100 us each. */
+#define SCRUB_AHEAD 4
+
 void daemon_step(struct daemon *daemon, int timeout)
 {
 	bool worked = false;
@@ -131,6 +134,8 @@ void daemon_step(struct daemon *daemon, int timeout)
 		next = domain->next;
 		worked = domain_work(domain) || worked;
 	}
+	if (!worked)
+		worked = pool_scrub_ahead(&daemon->pool, SCRUB_AHEAD);
 	loop_step(&daemon->loop, worked ? 0 : next_timeout(daemon, timeout));
 	check_deadlines(daemon);
 }

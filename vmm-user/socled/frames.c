@@ -79,3 +79,17 @@ bool frames_clean(const struct frames *frames, uint32_t frame)
 {
 	return (frames->state[frame] & FRAME_CLEAN) != 0;
 }
+
+uint32_t frames_next_dirty(const struct frames *frames, uint32_t from)
+{
+	for (uint32_t i = from; i < frames->count; i++) {
+		if (frames->state[i] == 0)
+			return i;
+	}
+	return FRAMES_NONE;
+}
+
+void frames_cleaned(struct frames *frames, uint32_t frame)
+{
+	frames->state[frame] |= FRAME_CLEAN;
+}

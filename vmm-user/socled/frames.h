@@ -42,4 +42,10 @@ void frames_give(struct frames *frames, uint32_t first, uint32_t count, bool cle
 
 bool frames_clean(const struct frames *frames, uint32_t frame);
 
+/* The first frame at or behind `from` that is free and not known to be clean, or FRAMES_NONE. */
+uint32_t frames_next_dirty(const struct frames *frames, uint32_t from);
+
+/* What frames_next_dirty() gave is clean now. */
+void frames_cleaned(struct frames *frames, uint32_t frame);
+
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <dirent.h>
-#include <emmintrin.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <immintrin.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -283,18 +283,40 @@ int pool_open_part(const struct pool_part *part)
 }
 
 /* Past the caches: nobody is about to look at it, and what is in them is worth more. */
-static void zero_frame(void *memory)
+static __attribute__((target("avx"))) void zero_frame_avx(void *memory)
 {
-	const __m128i nothing = _mm_setzero_si128();
-	__m128i *at = memory;
+	const __m256i nothing = _mm256_setzero_si256();
+	__m256i *at = memory, *const end = at + FRAME / sizeof(*at);
 
-	for (size_t i = 0; i < FRAME / sizeof(*at); i += 4) {
-		_mm_stream_si128(at + i, nothing);
-		_mm_stream_si128(at + i + 1, nothing);
-		_mm_stream_si128(at + i + 2, nothing);
-		_mm_stream_si128(at + i + 3, nothing);
+	while (at < end) {
+#pragma GCC unroll 16
+		for (int i = 0; i < 16; i++)
+			_mm256_stream_si256(at + i, nothing);
+		at += 16;
 	}
 	_mm_sfence();
+}
+
+static void zero_frame_sse2(void *memory)
+{
+	const __m128i nothing = _mm_setzero_si128();
+	__m128i *at = memory, *const end = at + FRAME / sizeof(*at);
+
+	while (at < end) {
+#pragma GCC unroll 16
+		for (int i = 0; i < 16; i++)
+			_mm_stream_si128(at + i, nothing);
+		at += 16;
+	}
+	_mm_sfence();
+}
+
+static void zero_frame(void *memory)
+{
+	if (__builtin_cpu_supports("avx"))
+		zero_frame_avx(memory);
+	else
+		zero_frame_sse2(memory);
 }
 
 static bool zero(int fd, uint64_t offset)
@@ -332,6 +354,28 @@ int pool_scrub(struct pool *pool, struct pool_part *part, uint32_t frames, bool 
 	if (fd >= 0)
 		close(fd);
 	return result;
+}
+
+bool pool_scrub_ahead(struct pool *pool, uint32_t frames)
+{
+	uint32_t frame = FRAMES_NONE;
+	int fd = -1;
+
+	while (pool->mode != POOL_PARTITIONED && frames-- > 0) {
+		frame = frames_next_dirty(&pool->frames, pool->ahead);
+		if (frame == FRAMES_NONE || (fd < 0 && (fd = open(pool->whole, O_RDWR | O_CLOEXEC)) < 0) ||
+		    !zero(fd, (uint64_t)frame * FRAME)) {
+			/* Or it cannot be done now, and a domain will say why. */
+			frame = FRAMES_NONE;
+			pool->ahead = pool->frames.count;
+			break;
+		}
+		frames_cleaned(&pool->frames, frame);
+		pool->ahead = frame + 1;
+	}
+	if (fd >= 0)
+		close(fd);
+	return frame != FRAMES_NONE;
 }
 
 void pool_give(struct pool *pool, struct pool_part *part, bool clean)

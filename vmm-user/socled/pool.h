@@ -30,6 +30,7 @@ struct pool {
 	char first[32];		       /* name of the region's first device, daxN.0 */
 	char whole[POOL_PATH_MAX];     /* WHOLE: what everybody opens */
 	char reason[POOL_ERROR_BYTES]; /* WHOLE: why */
+	uint32_t ahead;		       /* pool_scrub_ahead() has been past the frames before it */
 };
 
 #define POOL_RUNS_MAX 64
@@ -78,6 +79,13 @@ int pool_open_part(const struct pool_part *part);
  * if `all` is false. Gives 1 if there is more to do, 0 at the end, -1 on an error.
  */
 int pool_scrub(struct pool *pool, struct pool_part *part, uint32_t frames, bool all);
+
+/*
+ * Zeroes at most `frames` frames that nobody uses yet, so that the first domains need not wait for it. True:
+ * there is more to do. Once the region is partitioned its frames are out of reach, until a domain has
+ * some of them: then there is nothing to do.
+ */
+bool pool_scrub_ahead(struct pool *pool, uint32_t frames);
 
 /* Gives the part back: the device goes, the frames are free. */
 void pool_give(struct pool *pool, struct pool_part *part, bool clean);

@@ -82,11 +82,59 @@ static const uint16_t allowed[] = {
 };
 
 #define ALLOWED		      (sizeof(allowed) / sizeof(allowed[0]))
+#define CALLS		      512 /* above all system calls that are allowed */
 #define LOAD(field)	      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define EQUAL(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, yes, no)
 #define ANSWER(what)	      BPF_STMT(BPF_RET | BPF_K, what)
 #define CLONE_THREAD	      0x00010000
 #define PROT_EXECUTE	      4
+
+/* A filter being written; `edge` has the calls, in order, at which the answer changes. */
+struct search {
+	struct sock_filter *filter;
+	unsigned leaves; /* where it ends: KILL, and behind that ALLOW */
+	unsigned edges;
+	uint16_t edge[2 * ALLOWED];
+};
+
+static unsigned edges(uint16_t edge[2 * ALLOWED])
+{
+	static bool is_allowed[CALLS];
+	unsigned count = 0;
+	bool last = false;
+
+	for (unsigned i = 0; i < ALLOWED; i++)
+		is_allowed[allowed[i]] = true;
+	for (unsigned i = 0; i < CALLS; i++) {
+		if (is_allowed[i] != last)
+			edge[count++] = (uint16_t)i;
+		last = is_allowed[i];
+	}
+	return count;
+}
+
+/*
+ * Writes a binary search among edge[low .. high - 1] as filter[at ..], an instruction for each. The
+ * kernel tries a filter with every system call there is when it is installed: one after the other took
+ * half a million instructions.
+ */
+static void write_search(const struct search *search, unsigned at, unsigned low, unsigned high)
+{
+	unsigned middle = (low + high) / 2;
+	unsigned below = at + 1, above = at + 1 + (middle - low);
+
+	if (middle > low)
+		write_search(search, below, low, middle);
+	else
+		below = search->leaves + middle % 2;
+	if (high > middle + 1)
+		write_search(search, above, middle + 1, high);
+	else
+		above = search->leaves + (middle + 1) % 2;
+	search->filter[at] = (struct sock_filter)BPF_JUMP(
+		BPF_JMP | BPF_JGE | BPF_K, search->edge[middle], (uint8_t)(above - at - 1),
+		(uint8_t)(below - at - 1));
+}
 
 /*
  * clone() makes threads only; clone3(), whose flags a filter cannot see, does not exist, and the C
@@ -96,6 +144,7 @@ static const uint16_t allowed[] = {
 bool sandbox_enter(struct vmm *vmm)
 {
 	static struct sock_filter filter[32 + 2 * ALLOWED];
+	struct search search = {.filter = filter};
 	struct sock_fprog program = {.filter = filter};
 	const struct sock_filter head[] = {
 		LOAD(arch),
@@ -124,11 +173,12 @@ bool sandbox_enter(struct vmm *vmm)
 	unsigned count = sizeof(head) / sizeof(head[0]);
 
 	memcpy(filter, head, sizeof(head));
-	for (unsigned i = 0; i < ALLOWED; i++) {
-		filter[count++] = (struct sock_filter)EQUAL(allowed[i], 0, 1);
-		filter[count++] = (struct sock_filter)ANSWER(SECCOMP_RET_ALLOW);
-	}
+	search.edges = edges(search.edge);
+	search.leaves = count + search.edges;
+	write_search(&search, count, 0, search.edges);
+	count += search.edges;
 	filter[count++] = (struct sock_filter)ANSWER(SECCOMP_RET_KILL_PROCESS);
+	filter[count++] = (struct sock_filter)ANSWER(SECCOMP_RET_ALLOW);
 	program.len = (unsigned short)count;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 &&

@@ -80,7 +80,7 @@ struct virtio_device {
 	struct virtio_state *state;
 	void *own;  /* own_bytes, zeros if they are fresh */
 	bool fresh; /* no earlier process left this device */
-	struct virtq queue[VIRTIO_QUEUES];
+	struct virtq *queue; /* queues of them */
 	struct vmm_timer timer; /* queues to be notified from the event loop */
 	uint32_t later;
 	bool resume;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Virtio over PCI, modern devices only (virtio 1.2, section 4.1). */
+#include <stdlib.h>
+
 #include "vmm-user/vmm/pci_internal.h"
 #include "vmm-user/vmm/virtio_internal.h"
 
@@ -326,7 +328,8 @@ bool virtio_add(struct virtio_device *device)
 	size_t bytes = sizeof(*device->state) + device->queues * sizeof(struct virtq_state);
 
 	device->timer = (struct vmm_timer){.expired = virtio_expired, .device = device};
-	if (!add_pci(device))
+	device->queue = calloc(device->queues, sizeof(*device->queue));
+	if (device->queue == NULL || !add_pci(device))
 		return false;
 	device->state = state_section(device->vmm, "virtio", device->pci.slot, VIRTIO_VERSION,
 				      bytes + device->own_bytes, &device->fresh);

@@ -3,6 +3,7 @@
  * The virtio transport and its queues, with a device that writes back what it reads: the way a
  * driver should go, and all the ways it should not.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "driver.h"
@@ -62,6 +63,7 @@ static bool reset(void *device)
 
 static void make(struct vmm *vmm)
 {
+	free(echo.queue); /* the device of the process before a takeover */
 	echo = (struct virtio_device){.vmm = vmm,
 				      .name = "echo",
 				      .type = VIRTIO_TYPE_ENTROPY,

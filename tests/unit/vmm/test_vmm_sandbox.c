@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,6 +92,40 @@ START_TEST(allowed)
 }
 END_TEST
 
+static int call_number;
+
+/* With descriptors and addresses that are none. */
+static void call(void)
+{
+	syscall(call_number, -1, -1, 0, 0, -1, -1);
+}
+
+/* Around each edge of what is allowed. */
+START_TEST(calls)
+{
+	const int good[] = {SYS_read, SYS_write, SYS_close, SYS_fstat, SYS_poll, SYS_lseek, SYS_brk,
+			    SYS_pwrite64, SYS_readv, SYS_writev, SYS_sched_yield, SYS_getpid,
+			    SYS_sendto, SYS_recvmsg, SYS_gettid, SYS_fallocate, SYS_preadv2,
+			    SYS_pwritev2, SYS_io_uring_enter, SYS_rseq};
+	const int bad[] = {SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_socket, SYS_connect,
+			   SYS_accept, SYS_shutdown, SYS_vfork, SYS_execve, SYS_kill, SYS_ptrace,
+			   SYS_openat, SYS_mknodat, SYS_seccomp, SYS_statx, SYS_io_uring_setup,
+			   SYS_io_uring_register, SYS_pidfd_open, 500, 511, 512, 4096, -1};
+
+	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		call_number = good[i];
+		ck_assert_msg(inside(call) == 0, "call %d is refused", call_number);
+	}
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		call_number = bad[i];
+		int status = inside(call);
+
+		ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "call %d: %#x",
+			      call_number, status);
+	}
+}
+END_TEST
+
 START_TEST(refused)
 {
 	void (*const what[])(void) = {code, opening, process, program, connection, killing};
@@ -139,6 +174,7 @@ Suite *unit_suite(void)
 
 	tcase_add_test(tests, allowed);
 	tcase_add_test(tests, refused);
+	tcase_add_test(tests, calls);
 	tcase_add_test(tests, descriptors);
 	suite_add_tcase(suite, tests);
 	return suite;
