@@ -116,7 +116,7 @@ START_TEST(scrubs_ahead)
 	rig_do("{ss so}", "do", "create", "config", rig_config("a", "", NULL, NULL));
 	used = RIG_FRAMES - rig.pool.frames.free;
 	memset(pool, 0xaa, bytes);
-	rig.pool.ahead = 0;
+	rig.pool.prepared = false;
 	for (int i = 0; i < RIG_FRAMES; i++)
 		daemon_step(&rig, 0);
 	for (size_t at = 0; at < bytes; at += 4096) {

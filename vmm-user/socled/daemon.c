@@ -135,7 +135,7 @@ void daemon_step(struct daemon *daemon, int timeout)
 		worked = domain_work(domain) || worked;
 	}
 	if (!worked)
-		worked = pool_scrub_ahead(&daemon->pool, SCRUB_AHEAD);
+		worked = pool_prepare(&daemon->pool, SCRUB_AHEAD);
 	loop_step(&daemon->loop, worked ? 0 : next_timeout(daemon, timeout));
 	check_deadlines(daemon);
 }

@@ -132,7 +132,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setvbuf(stderr, NULL, _IOLBF, 0);
-	/* A domain's description and its consoles: zeros that nobody writes, and of which little is used. */
+	/* A domain's description and its consoles: zeros that nobody writes, and of which little is
+	 * used. */
 	mallopt(M_MMAP_THRESHOLD, 32 << 10);
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGTERM, &action, NULL);

@@ -106,15 +106,17 @@ static void delete_parts(struct pool *pool)
 static bool partition(struct pool *pool)
 {
 	const struct dax_range range = {pool->base, FRAME};
+	bool hurried, empty;
 	char device[32];
 
 	if (!dax_region(pool->dax, pool->first, pool->region, sizeof(pool->region)))
 		return false;
 	delete_parts(pool);
-	if (!dax_empty(pool->dax, pool->first) ||
-	    !make_part(pool, &range, 1, device, sizeof(device)))
-		return false;
-	return delete_part(pool, device);
+	hurried = hurry();
+	empty = dax_empty(pool->dax, pool->first);
+	calm(hurried);
+	return empty && make_part(pool, &range, 1, device, sizeof(device)) &&
+	       delete_part(pool, device);
 }
 
 /* Makes the first device whole again, at the end or after a partition that did not work. */
@@ -199,7 +201,7 @@ bool pool_open(struct pool *pool, const struct socle_handle *handle, const char 
 	return true;
 }
 
-/* Which way the pool is used, at the first domain. */
+/* Which way the pool is used. */
 static bool decide(struct pool *pool, char error[POOL_ERROR_BYTES])
 {
 	if (partition(pool)) {
@@ -356,18 +358,22 @@ int pool_scrub(struct pool *pool, struct pool_part *part, uint32_t frames, bool 
 	return result;
 }
 
-bool pool_scrub_ahead(struct pool *pool, uint32_t frames)
+bool pool_prepare(struct pool *pool, uint32_t frames)
 {
+	char error[POOL_ERROR_BYTES];
 	uint32_t frame = FRAMES_NONE;
 	int fd = -1;
 
+	if (pool->prepared)
+		return false;
 	while (pool->mode != POOL_PARTITIONED && frames-- > 0) {
 		frame = frames_next_dirty(&pool->frames, pool->ahead);
-		if (frame == FRAMES_NONE || (fd < 0 && (fd = open(pool->whole, O_RDWR | O_CLOEXEC)) < 0) ||
+		/* What cannot be zeroed now is zeroed for a domain, and that will say why it
+		 * cannot. */
+		if (frame == FRAMES_NONE ||
+		    (fd < 0 && (fd = open(pool->whole, O_RDWR | O_CLOEXEC)) < 0) ||
 		    !zero(fd, (uint64_t)frame * FRAME)) {
-			/* Or it cannot be done now, and a domain will say why. */
 			frame = FRAMES_NONE;
-			pool->ahead = pool->frames.count;
 			break;
 		}
 		frames_cleaned(&pool->frames, frame);
@@ -375,7 +381,12 @@ bool pool_scrub_ahead(struct pool *pool, uint32_t frames)
 	}
 	if (fd >= 0)
 		close(fd);
-	return frame != FRAMES_NONE;
+	if (frame != FRAMES_NONE)
+		return true;
+	pool->prepared = true;
+	if (pool->mode == POOL_UNUSED && !decide(pool, error))
+		fprintf(stderr, "socled: %s\n", error);
+	return false;
 }
 
 void pool_give(struct pool *pool, struct pool_part *part, bool clean)

@@ -2,10 +2,11 @@
 /*
  * The guest pool as Linux shows it: a dax region of soft-reserved memory.
  *
- * UNUSED: nobody has asked for a part yet, and the region's one device is as Linux made it.
- * PARTITIONED: each domain has a dax device of its own, of just its frames, and its VMM gets that
- * opened. WHOLE: the kernel cannot do that, or the pool is a file: all domains' VMMs get the same
- * one, and it is up to each to keep to its part; said once at the start and in the pool's state.
+ * UNUSED: nobody has asked for a part yet, it is not prepared, and the region's one device is as
+ * Linux made it. PARTITIONED: each domain has a dax device of its own, of just its frames, and its
+ * VMM gets that opened. WHOLE: the kernel cannot do that, or the pool is a file: all domains' VMMs
+ * get the same one, and it is up to each to keep to its part; said once at the start and in the
+ * pool's state.
  */
 #ifndef SOCLED_POOL_H
 #define SOCLED_POOL_H
@@ -30,7 +31,8 @@ struct pool {
 	char first[32];		       /* name of the region's first device, daxN.0 */
 	char whole[POOL_PATH_MAX];     /* WHOLE: what everybody opens */
 	char reason[POOL_ERROR_BYTES]; /* WHOLE: why */
-	uint32_t ahead;		       /* pool_scrub_ahead() has been past the frames before it */
+	uint32_t ahead;		       /* pool_prepare() has been past the frames before it */
+	bool prepared;		       /* and has nothing to do any more */
 };
 
 #define POOL_RUNS_MAX 64
@@ -52,7 +54,8 @@ struct pool_part {
 
 /*
  * Finds the pool of the hypervisor among the dax devices. Parts that an earlier socled left are
- * taken away when the first part is asked for, and that decides how the pool is used.
+ * taken away when the first part is asked for or by pool_prepare(), and that decides how the pool
+ * is used.
  *
  * @file a file or device to be used as the pool, in WHOLE mode; NULL: look for dax devices
  *
@@ -81,11 +84,12 @@ int pool_open_part(const struct pool_part *part);
 int pool_scrub(struct pool *pool, struct pool_part *part, uint32_t frames, bool all);
 
 /*
- * Zeroes at most `frames` frames that nobody uses yet, so that the first domains need not wait for it. True:
- * there is more to do. Once the region is partitioned its frames are out of reach, until a domain has
- * some of them: then there is nothing to do.
+ * Does what the first domain would have to wait for, a piece at a time, for when there is nothing
+ * else to do: zeroes the frames that nobody uses yet, at most `frames` of them, and in the end
+ * decides how the pool is used. True: there is more to do. Once the region is partitioned frames
+ * are out of reach until a domain has them.
  */
-bool pool_scrub_ahead(struct pool *pool, uint32_t frames);
+bool pool_prepare(struct pool *pool, uint32_t frames);
 
 /* Gives the part back: the device goes, the frames are free. */
 void pool_give(struct pool *pool, struct pool_part *part, bool clean);

@@ -115,8 +115,8 @@ static unsigned edges(uint16_t edge[2 * ALLOWED])
 
 /*
  * Writes a binary search among edge[low .. high - 1] as filter[at ..], an instruction for each. The
- * kernel tries a filter with every system call there is when it is installed: one after the other took
- * half a million instructions.
+ * kernel tries a filter with every system call there is when it is installed: one after the other
+ * took half a million instructions.
  */
 static void write_search(const struct search *search, unsigned at, unsigned low, unsigned high)
 {
@@ -131,9 +131,9 @@ static void write_search(const struct search *search, unsigned at, unsigned low,
 		write_search(search, above, middle + 1, high);
 	else
 		above = search->leaves + (middle + 1) % 2;
-	search->filter[at] = (struct sock_filter)BPF_JUMP(
-		BPF_JMP | BPF_JGE | BPF_K, search->edge[middle], (uint8_t)(above - at - 1),
-		(uint8_t)(below - at - 1));
+	search->filter[at] =
+		(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, search->edge[middle],
+					     (uint8_t)(above - at - 1), (uint8_t)(below - at - 1));
 }
 
 /*

@@ -103,14 +103,35 @@ static void call(void)
 /* Around each edge of what is allowed. */
 START_TEST(calls)
 {
-	const int good[] = {SYS_read, SYS_write, SYS_close, SYS_fstat, SYS_poll, SYS_lseek, SYS_brk,
-			    SYS_pwrite64, SYS_readv, SYS_writev, SYS_sched_yield, SYS_getpid,
-			    SYS_sendto, SYS_recvmsg, SYS_gettid, SYS_fallocate, SYS_preadv2,
-			    SYS_pwritev2, SYS_io_uring_enter, SYS_rseq};
-	const int bad[] = {SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_socket, SYS_connect,
-			   SYS_accept, SYS_shutdown, SYS_vfork, SYS_execve, SYS_kill, SYS_ptrace,
-			   SYS_openat, SYS_mknodat, SYS_seccomp, SYS_statx, SYS_io_uring_setup,
-			   SYS_io_uring_register, SYS_pidfd_open, 500, 511, 512, 4096, -1};
+	const int good[] = {
+		SYS_read,	 SYS_write,   SYS_close,    SYS_fstat,		SYS_poll,
+		SYS_lseek,	 SYS_brk,     SYS_pwrite64, SYS_readv,		SYS_writev,
+		SYS_sched_yield, SYS_getpid,  SYS_sendto,   SYS_recvmsg,	SYS_gettid,
+		SYS_fallocate,	 SYS_preadv2, SYS_pwritev2, SYS_io_uring_enter, SYS_rseq};
+	const int bad[] = {SYS_open,
+			   SYS_stat,
+			   SYS_lstat,
+			   SYS_access,
+			   SYS_socket,
+			   SYS_connect,
+			   SYS_accept,
+			   SYS_shutdown,
+			   SYS_vfork,
+			   SYS_execve,
+			   SYS_kill,
+			   SYS_ptrace,
+			   SYS_openat,
+			   SYS_mknodat,
+			   SYS_seccomp,
+			   SYS_statx,
+			   SYS_io_uring_setup,
+			   SYS_io_uring_register,
+			   SYS_pidfd_open,
+			   500,
+			   511,
+			   512,
+			   4096,
+			   -1};
 
 	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		call_number = good[i];
