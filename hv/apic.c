@@ -116,7 +116,7 @@ static void check_timer(struct vcpu *vcpu)
 
 	if (deadline == 0)
 		return;
-	now = rdtsc();
+	now = rdtsc() + vcpu->timer_ahead;
 	if (now < deadline)
 		return;
 	lvt = get(vcpu, APIC_LVT_TIMER);

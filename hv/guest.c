@@ -23,7 +23,7 @@ static inline void bound(struct vcpu *vcpu)
 	uint64_t deadline = vcpu->area->timer_deadline;
 
 	if (deadline != 0)
-		timer_bound(deadline);
+		vcpu->timer_bound = timer_bound(deadline - vcpu->timer_early);
 }
 
 /* Takes what the VMM changed that has to be there before the state is switched. */
@@ -60,11 +60,30 @@ static __attribute__((noinline)) void turn_back(struct vcpu *vcpu, int64_t resul
 	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
 }
 
+/* The guest was left for its timer. False: that is not due, and not in a moment either. */
+static __attribute__((noinline)) bool meet_deadline(struct vcpu *vcpu)
+{
+	uint64_t deadline = *(volatile uint64_t *)&vcpu->area->timer_deadline;
+
+	if (!timer_near(deadline, vcpu->timer_early, &vcpu->timer_ahead)) {
+		vcpu->timer_ahead = 0;
+		return false;
+	}
+	apic_deliver_now(vcpu);
+	vcpu->timer_ahead = 0;
+	vcpu->timer_bound = false;
+	bound(vcpu);
+	vcpu->timer_early = timer_wait(deadline, vcpu->timer_early);
+	return true;
+}
+
 /* Its state is on this CPU: what has come for it, and then inside. */
 static inline void enter(struct vcpu *vcpu)
 {
-	apic_deliver(vcpu);
-	bound(vcpu);
+	if (__builtin_expect(!vcpu->timer_bound, true) || !meet_deadline(vcpu)) {
+		apic_deliver(vcpu);
+		bound(vcpu);
+	}
 	vcpu->cpu->current = vcpu;
 }
 
@@ -180,6 +199,7 @@ static void handle_second_level(struct vcpu *vcpu)
 
 static void handle_hlt(struct vcpu *vcpu)
 {
+	vcpu->timer_bound = false; /* its VMM sleeps till then */
 	if ((arch->vcpu_read(vcpu, VCPU_RFLAGS) & RFLAGS_IF) && apic_has_interrupt(vcpu))
 		apic_deliver(vcpu);
 	else

@@ -19,6 +19,8 @@
 
 #define MEASURE_PART 1000 /* of a second */
 #define BOUND_PART   100
+#define EARLY_PART   2000 /* of that */
+#define CALMER	     8	  /* too early is corrected by this part of it, too late at once */
 
 static uint64_t counts_per_tick; /* of the undivided timer, a TSC tick, in 1/2^32 */
 static uint64_t bound_ticks;
@@ -81,19 +83,43 @@ static void bound_one_shot(uint64_t ticks)
 		write_register(APIC_TMICT, (uint32_t)counts);
 }
 
-void timer_bound(uint64_t deadline)
+bool timer_bound(uint64_t deadline)
 {
 	uint64_t now = rdtsc();
 	uint64_t ticks = deadline > now ? deadline - now : 0;
 	uint32_t lvt;
 
 	if (ticks >= bound_ticks)
-		return;
+		return false;
 	lvt = read_register(APIC_LVT_TIMER);
 	if (lvt & LVT_MASKED)
-		return;
+		return false;
 	if (LVT_MODE(lvt) == MODE_DEADLINE)
 		bound_deadline(now + ticks);
 	else if (LVT_MODE(lvt) == MODE_ONE_SHOT)
 		bound_one_shot(ticks);
+	return LVT_MODE(lvt) == MODE_DEADLINE || LVT_MODE(lvt) == MODE_ONE_SHOT;
+}
+
+bool timer_near(uint64_t deadline, uint64_t early, uint64_t *left)
+{
+	uint64_t now = rdtsc();
+
+	*left = now < deadline ? deadline - now : 0;
+	return *left <= early;
+}
+
+uint64_t timer_wait(uint64_t deadline, uint64_t early)
+{
+	const uint64_t most = bound_ticks / EARLY_PART;
+	uint64_t now = rdtsc(), late = now - deadline;
+
+	if (now < deadline) {
+		early -= (deadline - now) / CALMER;
+		while (rdtsc() < deadline)
+			;
+	} else if (late < most) { /* much too late it is for another reason */
+		early = early + late < most ? early + late : most;
+	}
+	return early;
 }

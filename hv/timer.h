@@ -18,9 +18,22 @@ void timer_init(uint64_t tsc_hz);
 
 /*
  * Makes this CPU's local APIC interrupt at `deadline` (host TSC) at the latest, if that is less
- * than 10 ms away: the service VM's tick comes before a later one. Nothing happens before
- * timer_init(), or while the service VM has the timer masked or periodic.
+ * than 10 ms away: the service VM's tick comes before a later one. Nothing happens, and it is
+ * false, before timer_init(), or while the service VM has the timer masked or periodic.
  */
-void timer_bound(uint64_t deadline);
+bool timer_bound(uint64_t deadline);
+
+/*
+ * A guest is left `early` ticks before its deadline, as the way through the service VM takes time.
+ * True: the deadline has come, or will in *left ticks, no more than these. What is to be done then
+ * can be done now; timer_wait() comes last.
+ */
+bool timer_near(uint64_t deadline, uint64_t early, uint64_t *left);
+
+/*
+ * Waits for a deadline that is near. From what was left of the time, or missing, it learns by how
+ * many ticks to be early the next time, and gives that: at most 5 us.
+ */
+uint64_t timer_wait(uint64_t deadline, uint64_t early);
 
 #endif

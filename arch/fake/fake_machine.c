@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "fake_machine.h"
 
+#include "fake_cpu.h"
+
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,9 +189,24 @@ void shootdown(void)
 		on_shootdown();
 }
 
-void timer_bound(uint64_t deadline)
+bool timer_bound(uint64_t deadline)
 {
 	last_bound = deadline;
+	return true;
+}
+
+bool timer_near(uint64_t deadline, uint64_t early, uint64_t *left)
+{
+	uint64_t now = rdtsc();
+
+	*left = now < deadline ? deadline - now : 0;
+	return *left <= early;
+}
+
+uint64_t timer_wait(uint64_t deadline, uint64_t early)
+{
+	fake_tsc(deadline);
+	return early;
 }
 
 uint64_t fake_last_bound(void)

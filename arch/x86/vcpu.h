@@ -82,9 +82,16 @@ struct vcpu {
 	uint64_t switched[5]; /* enum vmx_switched; also the service VM's, while a guest runs */
 	uint64_t run_end;     /* VT-x: when its run has to end, in the host's TSC */
 	uint64_t timer_set;   /* VT-x: the deadline that the VMX-preemption timer was set by */
-	uint32_t number;      /* in its domain */
-	uint32_t running;     /* atomic: a CPU runs it */
-	uint32_t kicked;      /* atomic: its next run ends at once */
+	/*
+	 * Its timer: by how many ticks timer_bound() is to be early, as timer_wait() has
+	 * learned; it is looked at as if it were so many ticks later; timer_bound() has been asked
+	 * for its deadline.
+	 */
+	uint64_t timer_early, timer_ahead;
+	bool timer_bound;
+	uint32_t number;  /* in its domain */
+	uint32_t running; /* atomic: a CPU runs it */
+	uint32_t kicked;  /* atomic: its next run ends at once */
 };
 
 /* The task priority's place in the local APIC's image: CR8 is part of it. */

@@ -61,7 +61,7 @@ def parse(arguments):
     parser.add_argument("--script", type=readable_file)
     parser.add_argument("--timeout", type=number(1, 1 << 30))
     parser.add_argument("--icount", action="store_true")
-    parser.add_argument("--one-thread", action="store_true")
+    parser.add_argument("--spread", action="store_true")
     parser.add_argument("--image-only", action="store_true")
     parser.add_argument("--kernel", choices=("cloud", "generic"), default="cloud")
     parser.add_argument("--bare", action="store_true")
@@ -101,7 +101,7 @@ def nesting():
 
 
 def config_of(options):
-    names = ("cpu", "kvm", "smp", "mem", "pool", "files", "kernel", "bare", "icount", "one_thread",
+    names = ("cpu", "kvm", "smp", "mem", "pool", "files", "kernel", "bare", "icount", "spread",
              "cpu_model", "append", "conf")
     return Config(disks=tuple(options.disk), keep_disks=True,
                   **{name: getattr(options, name) for name in names})

@@ -34,8 +34,8 @@ class Config:
     kernel: str = "cloud"
     bare: bool = False
     icount: bool = False
-    # QEMU executes the CPUs in turn, in one thread of its own: none of its races (docs/testing.md).
-    one_thread: bool = False
+    # QEMU's threads may be on all of the host's CPUs at once: its own races with them (docs/testing.md).
+    spread: bool = False
     cpu_model: str = None
     append: str = ""
     conf: str = None

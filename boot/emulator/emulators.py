@@ -6,14 +6,17 @@ An emulator has `start()`, a `process`, file descriptors `output` and `input` fo
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import pty
+import random
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import tty
 
@@ -62,6 +65,24 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
+def _host_cpu():
+    """A CPU for an emulator that is to have just one, and the lock that keeps others from it; if all of
+    them are taken, any, and None."""
+    cpus = sorted(os.sched_getaffinity(0), reverse=True)
+    for cpu in cpus:
+        path = os.path.join(tempfile.gettempdir(), f"socle-{os.getuid()}-cpu{cpu}.lock")
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return cpu, lock
+        except BlockingIOError:
+            os.close(lock)
+    return random.choice(cpus), None
+
+
 def _without_network():
     """A prefix for a command that is to have no network: Bochs' screen listens for anybody."""
     command = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--net"]
@@ -80,13 +101,19 @@ class _Emulator:
         self.process = None
         self.output = self.input = -1
         self.killed = False
+        self.host_cpu = self.host_cpu_lock = None
+
+    def _prepare_child(self):
+        _die_with_parent()
+        if self.host_cpu is not None:
+            os.sched_setaffinity(0, {self.host_cpu})
 
     def _spawn(self, command, **streams):
         with open(self.errors, "wb") as errors:
             # A session of its own keeps the terminal's Ctrl-C away: the launcher decides.
             self.process = subprocess.Popen(  # pylint: disable=consider-using-with
                 command, cwd=self.directory, start_new_session=True, stderr=errors,
-                preexec_fn=_die_with_parent, **streams)
+                preexec_fn=self._prepare_child, **streams)
 
     def kill(self):
         if self.process and self.process.poll() is None:
@@ -96,6 +123,9 @@ class _Emulator:
 
     def close(self):
         self.kill()
+        if self.host_cpu_lock is not None:
+            os.close(self.host_cpu_lock)
+            self.host_cpu_lock = None
         for descriptor in {self.output, self.input} - {-1}:
             os.close(descriptor)
         self.output = self.input = -1
@@ -140,8 +170,7 @@ class Qemu(_Emulator):
     def command(self):
         config = self.config
         code = _need(f"{OVMF}/OVMF_CODE_4M.fd", "ovmf")
-        threads = "single" if config.one_thread else "multi"
-        accel = "kvm" if config.kvm else "tcg" if config.icount else f"tcg,thread={threads}"
+        accel = "kvm" if config.kvm else "tcg" if config.icount else "tcg,thread=multi"
         model = config.cpu_model or ("host" if config.kvm else "max")
         command = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
@@ -172,6 +201,9 @@ class Qemu(_Emulator):
                     os.path.join(self.directory, "vars.fd"))
         if not shutil.which("qemu-system-x86_64"):
             raise Failure("there is no qemu-system-x86_64; it is in the package qemu-system-x86")
+        if not (self.config.spread or self.config.kvm):
+            # With none of its threads at the same time as another its CPUs do not destroy each other's state.
+            self.host_cpu, self.host_cpu_lock = _host_cpu()
         ours, theirs = socket.socketpair()
         command = self.command() + ["-chardev", f"socket,id=qmp,fd={theirs.fileno()}"]
         self._spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -100,7 +100,7 @@ def linux_has_four_vcpus_on_two_cpus(machine):
     has_cpus(machine, 4)
 
 
-@system_test(backends=("svm",), smp=2, one_thread=True, long=True, files=guest_files())
+@system_test(backends=("svm",), smp=2, long=True, files=guest_files())
 def linux_has_32_vcpus_on_two_cpus(machine):
     boot(machine, 4, "vcpus=32", "memory=384")
     has_cpus(machine, 32)

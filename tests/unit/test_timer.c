@@ -121,6 +121,36 @@ START_TEST(left_alone)
 }
 END_TEST
 
+START_TEST(near)
+{
+	uint64_t left;
+
+	ck_assert(!timer_near(HZ + 1001, 1000, &left));
+	ck_assert(timer_near(HZ + 1000, 1000, &left));
+	ck_assert_uint_eq(left, 1000);
+	ck_assert(timer_near(HZ - 1, 0, &left));
+	ck_assert_uint_eq(left, 0);
+	ck_assert(timer_near(0, 0, &left));
+}
+END_TEST
+
+/* What was left is waited for, and next time it is early by less; by more if it was late. */
+START_TEST(waits)
+{
+	const uint64_t most = HZ / 200000;
+
+	ck_assert_uint_eq(timer_wait(HZ - 50, 900), 950);
+	ck_assert_uint_eq(timer_wait(HZ - (most - 1), 900), most);
+	/* a vCPU that did not run in time teaches nothing */
+	ck_assert_uint_eq(timer_wait(HZ - most, 7), 7);
+	ck_assert_uint_eq(timer_wait(0, 7), 7);
+	fake_tsc_step(1);
+	ck_assert_uint_eq(timer_wait(HZ + 801, 1000), 900);
+	fake_tsc_step(0);
+	ck_assert_uint_eq(rdtsc(), HZ + 801);
+}
+END_TEST
+
 /* The same registers in memory. */
 START_TEST(xapic)
 {
@@ -144,6 +174,8 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tests, divisors, 0, 8);
 	tcase_add_test(tests, deadline);
 	tcase_add_test(tests, left_alone);
+	tcase_add_test(tests, near);
+	tcase_add_test(tests, waits);
 	tcase_add_test(tests, xapic);
 	suite_add_tcase(suite, tests);
 	return suite;

@@ -78,9 +78,9 @@ struct virtio_device {
 	struct pci_device pci;
 	unsigned window; /* offset of the capability that gives access to the BAR */
 	struct virtio_state *state;
-	void *own;  /* own_bytes, zeros if they are fresh */
-	bool fresh; /* no earlier process left this device */
-	struct virtq *queue; /* queues of them */
+	void *own;		/* own_bytes, zeros if they are fresh */
+	bool fresh;		/* no earlier process left this device */
+	struct virtq *queue;	/* queues of them */
 	struct vmm_timer timer; /* queues to be notified from the event loop */
 	uint32_t later;
 	bool resume;
