@@ -10,6 +10,7 @@
 #include "fake_guest.h"
 #include "native_insn.h"
 #include "unit.h"
+#include "vmm-user/vmm/insn_internal.h"
 #include "vmm-user/vmm/insn.h"
 
 #define ARITH  0x8d5u
@@ -172,6 +173,7 @@ static void start(void)
 	struct socle_system_state *system = &area.system;
 
 	fake_guest_start();
+	memset(insn_cache, 0, sizeof(insn_cache));
 	ck_assert(native_start());
 	for (uint64_t page = 0; page < DEVICE_BYTES; page += 4096) {
 		map_page(DEVICE + page, device_gpa(page));

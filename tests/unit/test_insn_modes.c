@@ -5,6 +5,7 @@
 
 #include "fake_guest.h"
 #include "unit.h"
+#include "vmm-user/vmm/insn_internal.h"
 #include "vmm-user/vmm/insn.h"
 
 #define CODE	 0x8000u
@@ -15,9 +16,6 @@
 #define DATA_RO	 0xc91
 #define DATA_16	 0x93
 #define CR0_REAL 0x10
-#define FLAG_TF	 0x100u
-#define FLAG_RF	 0x10000u
-#define FLAG_DF	 0x400u
 
 static struct socle_vcpu_area area;
 
@@ -35,6 +33,7 @@ static void start(unsigned mode)
 	uint64_t entry;
 
 	fake_guest_start();
+	memset(insn_cache, 0, sizeof(insn_cache));
 	memset(&area, 0, sizeof(area));
 	area.cpuid[SOCLE_CPUID_EXTENDED + 8].eax = 40;
 	area.rip = CODE;

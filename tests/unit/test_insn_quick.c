@@ -175,6 +175,14 @@ START_TEST(unusual)
 	area.rbx = (1ull << 47) + 0x20;
 	refuses(DEVICE + 0x20, WRITE);
 	area.rbx = DEVICE + 0x20;
+	area.system.cr3 = TABLES + 0x800000; /* other tables, in which there is nothing */
+	refuses(DEVICE + 0x20, WRITE);
+	area.system.cr3 = TABLES;
+	area.system.ss.attributes = 0xcf3; /* a user, of pages that are the supervisor's */
+	table[0] &= ~4ull;
+	refuses(DEVICE + 0x20, WRITE);
+	area.system.ss.attributes = 0xc93;
+	table[0] |= 4;
 	table[1024] &= ~1ull; /* the code's page is gone */
 	refuses(DEVICE + 0x20, WRITE);
 	table[1024] |= 1ull << 63 | 1; /* or not executable */

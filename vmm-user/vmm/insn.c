@@ -386,16 +386,13 @@ static enum insn_result dispatch(struct execution *execution)
 	}
 }
 
-enum insn_result insn_execute(struct vmm *vmm, struct socle_vcpu_area *area, uint64_t gpa,
-			      uint64_t access)
+/* Apart, so that what it takes on the stack costs nothing where it is not needed. */
+static __attribute__((noinline)) enum insn_result
+execute(struct vmm *vmm, struct socle_vcpu_area *area, uint64_t gpa, uint64_t access)
 {
 	struct execution execution;
 	enum insn_result result;
 
-	if (area->event & SOCLE_EVENT_VALID)
-		return INSN_UNSUPPORTED;
-	if (insn_quick(vmm, area, gpa, access))
-		return INSN_DONE;
 	insn_begin(&execution, vmm, area);
 	result = insn_decode(&execution);
 	if (result != INSN_DONE || execution.insn == NULL)
@@ -405,6 +402,16 @@ enum insn_result insn_execute(struct vmm *vmm, struct socle_vcpu_area *area, uin
 		execution.exit_access = (unsigned)access & (SOCLE_ACCESS_READ | SOCLE_ACCESS_WRITE);
 	}
 	return dispatch(&execution);
+}
+
+enum insn_result insn_execute(struct vmm *vmm, struct socle_vcpu_area *area, uint64_t gpa,
+			      uint64_t access)
+{
+	if (area->event & SOCLE_EVENT_VALID)
+		return INSN_UNSUPPORTED;
+	if (insn_quick(vmm, area, gpa, access))
+		return INSN_DONE;
+	return execute(vmm, area, gpa, access);
 }
 
 const char *insn_describe(struct vmm *vmm, struct socle_vcpu_area *area, char text[INSN_TEXT_BYTES])

@@ -123,6 +123,11 @@ struct insn {
 	struct operand operand[2];
 	int64_t displacement;
 	uint64_t immediate;
+	/* insn_quick()'s: where it found the code, and by what; NULL: nowhere. */
+	const uint8_t *code;
+	uint64_t rip, cr3, cr4, efer;
+	unsigned user;
+	struct walk_path path;
 };
 
 /* One instruction being carried out. */

@@ -201,6 +201,7 @@ struct quick_walk {
 	const uint8_t *ram; /* [0, low) of the guest, without the hole */
 	uint64_t low, linear, needed, refused;
 	uint64_t entry, all, any; /* the last entry, and all of them by AND and OR */
+	struct walk_path *path;	  /* NULL: nobody wants to know */
 };
 
 /* Goes through the entry of the level that translates bits shift + 8 .. shift. */
@@ -211,6 +212,11 @@ static inline bool quick_level(struct quick_walk *walk, unsigned shift)
 	if (at >= walk->low || at - VMM_HOLE < VMM_HOLE_BYTES)
 		return false;
 	walk->entry = __atomic_load_n((const uint64_t *)(walk->ram + at), __ATOMIC_RELAXED);
+	if (walk->path != NULL)
+		for (unsigned i = (39 - shift) / 9; i < 4; i++) {
+			walk->path->entry[i] = (const uint64_t *)(walk->ram + at);
+			walk->path->value[i] = walk->entry;
+		}
 	walk->all &= walk->entry;
 	walk->any |= walk->entry;
 	return (walk->entry & (walk->needed | walk->refused)) == walk->needed;
@@ -233,7 +239,8 @@ static inline bool quick_end(const struct quick_walk *walk, const struct walk_re
  * RAM below 4 GiB, nothing to be set and nothing wrong. False: the long way knows.
  */
 static inline bool walk_quickly(struct vmm *vmm, const struct walk_registers *registers,
-				uint64_t linear, unsigned access, uint64_t *gpa)
+				uint64_t linear, unsigned access, uint64_t *gpa,
+				struct walk_path *path)
 {
 	struct quick_walk walk = {
 		.low = guest_memory_low(vmm),
@@ -242,6 +249,7 @@ static inline bool walk_quickly(struct vmm *vmm, const struct walk_registers *re
 		.refused = registers->efer & EFER_NXE ? 0 : ENTRY_NX,
 		.entry = registers->cr3,
 		.all = ~0ull,
+		.path = path,
 	};
 
 	walk.ram = guest_memory(vmm, 0, 1);
@@ -297,7 +305,14 @@ bool walk(struct vmm *vmm, const struct walk_registers *registers, uint64_t line
 		*gpa = linear;
 		return true;
 	}
-	if (long_mode && walk_quickly(vmm, registers, linear, access, gpa))
+	if (long_mode && walk_quickly(vmm, registers, linear, access, gpa, NULL))
 		return true;
 	return walk_slowly(vmm, registers, linear, access, gpa, error);
+}
+
+bool walk_with_path(struct vmm *vmm, const struct walk_registers *registers, uint64_t linear,
+		    unsigned access, uint64_t *gpa, struct walk_path *path)
+{
+	return (registers->efer & EFER_LMA) && (registers->cr0 & CR0_PG) &&
+	       walk_quickly(vmm, registers, linear, access, gpa, path);
 }

@@ -41,4 +41,29 @@ struct walk_registers {
 bool walk(struct vmm *vmm, const struct walk_registers *registers, uint64_t linear, unsigned access,
 	  uint64_t *gpa, uint32_t *error);
 
+/*
+ * The entries by which a walk came to its page, the last one repeated where the tables end early.
+ * While they have these values, and the registers are the same, another walk for that page comes to
+ * the same end.
+ */
+struct walk_path {
+	const uint64_t *entry[4];
+	uint64_t value[4];
+};
+
+/*
+ * As walk(), for 4-level tables in RAM below 4 GiB in which there is nothing to be set, and with
+ * the path. False: it is no such walk, or it faults.
+ */
+bool walk_with_path(struct vmm *vmm, const struct walk_registers *registers, uint64_t linear,
+		    unsigned access, uint64_t *gpa, struct walk_path *path);
+
+static inline bool walk_path_holds(const struct walk_path *path)
+{
+	for (unsigned i = 0; i < 4; i++)
+		if (__atomic_load_n(path->entry[i], __ATOMIC_RELAXED) != path->value[i])
+			return false;
+	return true;
+}
+
 #endif
