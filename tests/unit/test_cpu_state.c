@@ -25,13 +25,25 @@ static struct cpu *cpu;
 static struct vcpu vcpu;
 static uint8_t *area;
 
+/*
+ * What XSAVE writes here, where XCR0 is the host's and not what the hypervisor made it: with AMX
+ * that is more than a page.
+ */
+static size_t area_bytes(void)
+{
+	unsigned a, b = 0, c, d;
+
+	__get_cpuid_count(0xd, 0, &a, &b, &c, &d);
+	return b <= PAGE_BYTES ? PAGE_BYTES : (b + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+}
+
 static void start(void)
 {
 	fake_start();
 	cpu = fake_cpu_new(0, 0);
 	fake_cpu_is(cpu);
-	area = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
-	memset(area, 0, PAGE_BYTES);
+	area = aligned_alloc(PAGE_BYTES, area_bytes());
+	memset(area, 0, area_bytes());
 	memcpy(area, &(uint16_t){0x37f}, 2);
 	memcpy(area + MXCSR_OFFSET, &(uint32_t){0x1f80}, 4);
 	vcpu = (struct vcpu){.cpu = cpu, .fpu = area, .xcr0 = 1};
