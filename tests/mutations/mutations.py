@@ -34,7 +34,7 @@ MUTATIONS = (
     Mutation(
         "half-a-key",
         "A key is taken for a domain's if one of its halves is right.",
-        "hv/domain.c",
+        "hv/domain.h",
         "((domain->key.word[0] ^ key_low) | (domain->key.word[1] ^ key_high)) != 0)",
         "((domain->key.word[0] ^ key_low) & (domain->key.word[1] ^ key_high)) != 0)",
         ("unit-domain", "unit-ownership")),
