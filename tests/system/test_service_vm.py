@@ -8,8 +8,8 @@ from framework import system_test
 TESTS = "/lib/socle/tests"
 
 
-# fresh: the first domain has socled divide the pool, and dax0.0 is whole no more.
-@system_test(smp=2, quick=True, fresh=True)
+# Else socled divides the pool when it has nothing to do, and dax0.0 is whole no more.
+@system_test(smp=2, quick=True, fresh=True, append="socle.lazy")
 def has_its_cpus_kernel_and_pool(machine):
     info = machine.json("info --json")
     assert info["backend"] == machine.config.cpu

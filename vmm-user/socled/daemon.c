@@ -86,6 +86,7 @@ bool daemon_open(struct daemon *daemon, char error[POOL_ERROR_BYTES])
 	destroy_leftovers(daemon);
 	if (!pool_open(&daemon->pool, &daemon->handle, daemon->options.pool, error))
 		return false;
+	daemon->pool.prepared = daemon->options.lazy;
 	daemon_log(NULL, "pool of %u MiB", daemon->pool.frames.count * 2);
 	return server_open(daemon, error);
 }

@@ -97,6 +97,7 @@ struct options {
 	const char *pool;   /* file or device to be used as the pool; NULL: find it */
 	const char *firmware;
 	const char *passt; /* path of the program */
+	bool lazy;	   /* the pool is not prepared: other programs use it */
 	/* A domain's VMM runs as this plus its number, its passt as SOCLE_MAX_DOMAINS more. */
 	uid_t first_uid;
 };

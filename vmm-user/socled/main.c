@@ -38,6 +38,7 @@ static const char usage[] =
 	"  --firmware PATH  what firmware = \"uefi\" means (" FIRMWARE_PATH ")\n"
 	"  --passt PATH     the program for networks in user mode (" PASST_PATH ")\n"
 	"  --pool PATH      a file or device to be used as the pool, by all domains\n"
+	"  --lazy           leave the pool alone until the first domain\n"
 	"  --help           print this text\n";
 
 static bool parse_options(int argc, char **argv, struct options *options)
@@ -49,6 +50,7 @@ static bool parse_options(int argc, char **argv, struct options *options)
 		{"firmware", required_argument, NULL, 'f'},
 		{"passt", required_argument, NULL, 'n'},
 		{"pool", required_argument, NULL, 'p'},
+		{"lazy", no_argument, NULL, 'l'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
@@ -73,6 +75,9 @@ static bool parse_options(int argc, char **argv, struct options *options)
 			break;
 		case 'p':
 			options->pool = optarg;
+			break;
+		case 'l':
+			options->lazy = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
