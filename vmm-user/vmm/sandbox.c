@@ -93,7 +93,6 @@ static const uint16_t allowed[] = {
 struct search {
 	struct sock_filter *filter;
 	unsigned leaves; /* where it ends: KILL, and behind that ALLOW */
-	unsigned edges;
 	uint16_t edge[2 * ALLOWED];
 };
 
@@ -170,13 +169,13 @@ bool sandbox_enter(struct vmm *vmm)
 		ANSWER(SECCOMP_RET_KILL_PROCESS),
 		ANSWER(SECCOMP_RET_ALLOW),
 	};
-	unsigned count = sizeof(head) / sizeof(head[0]);
+	unsigned count = sizeof(head) / sizeof(head[0]), changes;
 
 	memcpy(filter, head, sizeof(head));
-	search.edges = edges(search.edge);
-	search.leaves = count + search.edges;
-	write_search(&search, count, 0, search.edges);
-	count += search.edges;
+	changes = edges(search.edge);
+	search.leaves = count + changes;
+	write_search(&search, count, 0, changes);
+	count += changes;
 	filter[count++] = (struct sock_filter)ANSWER(SECCOMP_RET_KILL_PROCESS);
 	filter[count++] = (struct sock_filter)ANSWER(SECCOMP_RET_ALLOW);
 	program.len = (unsigned short)count;
