@@ -2,14 +2,13 @@
 #define _GNU_SOURCE
 #include "fake_machine.h"
 
-#include "fake_cpu.h"
-
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fake_cpu.h"
 #include "hv/memory.h"
 #include "hv/paging.h"
 #include "hv/shootdown.h"
