@@ -38,6 +38,8 @@ class Config:
     spread: bool = False
     cpu_model: str = None
     append: str = ""
+    # For programs that take frames past socled: it leaves the pool as it is (service/init).
+    lazy: bool = False
     conf: str = None
     # Images of further disks, raw; and whether what is written to them stays.
     disks: tuple = ()
@@ -71,6 +73,8 @@ class Config:
             words.append(f"tsc_early_khz={BOCHS_IPS // 1000}")
             # The kernel's tests of its own ciphers take half of the whole boot here.
             words.append("cryptomgr.notests")
+        if self.lazy:
+            words.append("socle.lazy")
         if self.append:
             words.append(self.append)
         return " ".join(words)

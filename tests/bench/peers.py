@@ -85,7 +85,6 @@ class Peer:
     name = None
     bare = False
     watch = "none"
-    live = (0, 1, 10, 100)  # other guests beside which one is created
 
     def __init__(self, mem=6144, pool=2304):
         self.scratch = tempfile.TemporaryDirectory(dir=BUILD)  # pylint: disable=consider-using-with
@@ -180,7 +179,6 @@ class Kvm(Peer):
 
     name = "kvm"
     bare = True
-    live = (0, 1, 10)  # 90 more take as long as all else together
     watch = "kvm"
 
     def add(self, archive):

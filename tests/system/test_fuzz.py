@@ -16,11 +16,11 @@ def storm(machine, seconds):
     assert "panic" not in dmesg.lower(), dmesg
 
 
-@system_test(backends=("vmx",), smp=2, append="socle.lazy", last=True)
+@system_test(backends=("vmx",), smp=2, lazy=True, last=True)
 def survives_a_short_storm(machine):
     storm(machine, 10)
 
 
-@system_test(backends=("svm",), smp=2, append="socle.lazy", last=True)
+@system_test(backends=("svm",), smp=2, lazy=True, last=True)
 def survives_a_storm_on_amd(machine):
     storm(machine, 25)

@@ -9,7 +9,7 @@ TESTS = "/lib/socle/tests"
 
 
 # Else socled divides the pool when it has nothing to do, and dax0.0 is whole no more.
-@system_test(smp=2, quick=True, fresh=True, append="socle.lazy")
+@system_test(smp=2, quick=True, fresh=True, lazy=True)
 def has_its_cpus_kernel_and_pool(machine):
     info = machine.json("info --json")
     assert info["backend"] == machine.config.cpu
