@@ -44,7 +44,8 @@ def main(arguments):
         cases = [case for case in cases if not case.long]
     checks = [path for path in programs.checks(slow=not options.quick)
               if chosen(programs.check_name(path))]
-    units = [name for name in programs.unit_tests() if chosen(programs.unit_name(name))]
+    units = {name: test for name, test in programs.unit_tests().items()
+             if chosen(programs.unit_name(name))}
     fuzzers = [name for name in programs.fuzzers()
                if not options.quick and chosen(programs.fuzz_name(name))]
     if options.list:
@@ -57,10 +58,7 @@ def main(arguments):
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGHUP, stop)
     report = Report()
-    for path in checks:
-        programs.check(path, report)
-    for name in units:
-        programs.unit_test(name, report)
+    programs.run_all(checks, units, report)
     programs.fuzz_all(fuzzers, report)
     lanes = [lane.Lane([case for case in cases if case.backend == backend], report, options.again)
              for backend in BACKENDS]

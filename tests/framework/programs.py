@@ -15,7 +15,7 @@ from .report import FAILED, PASSED, SKIPPED
 UNIT_BUILD = os.path.join(ROOT, "build", "tests")
 FUZZ_RUN = os.path.join(ROOT, "tests", "fuzz", "run")
 FUZZ_SECONDS = 20
-FUZZ_AT_ONCE = 2
+AT_ONCE = 2  # programs
 STATUS_SKIP = 77
 TIMEOUT = 600  # seconds for one program
 
@@ -45,7 +45,15 @@ def _execute(command, directory):
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def check(path, report):
+def run_all(paths, units, report):
+    """Runs these checks and these of unit_tests(), some at a time."""
+    work = [(_check, path) for path in paths]
+    work += [(_unit_test, name, test) for name, test in units.items()]
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda item: item[0](*item[1:], report), work))
+
+
+def _check(path, report):
     """Runs a static check. It prints what is wrong, or one line on success; 77 means skipped."""
     begun = time.monotonic()
     status, output = _execute([path], ROOT)
@@ -55,19 +63,26 @@ def check(path, report):
 
 
 def unit_tests():
-    """The names that ctest knows."""
+    """The tests that ctest knows, by name: {"command": [...], "environment": [...],
+    "directory": ...}."""
     if not os.path.isdir(UNIT_BUILD):
-        return []
+        return {}
     text = subprocess.run(("ctest", "--test-dir", UNIT_BUILD, "--show-only=json-v1"),
                           stdout=subprocess.PIPE, check=True).stdout
-    return [test["name"] for test in json.loads(text)["tests"]]
+    found = {}
+    for test in json.loads(text)["tests"]:
+        properties = {item["name"]: item["value"] for item in test["properties"]}
+        found[test["name"]] = {"command": test["command"],
+                               "environment": properties.get("ENVIRONMENT", []),
+                               "directory": properties["WORKING_DIRECTORY"]}
+    return found
 
 
-def unit_test(name, report):
-    """Runs one ctest entry. The cases of a Check program count one by one."""
+def _unit_test(name, test, report):
+    """Runs a test of ctest's, not by ctest, whose log has room for one at a time. The cases of a Check
+    program count one by one."""
     begun = time.monotonic()
-    status, output = _execute(("ctest", "--test-dir", UNIT_BUILD, "-V", "-R", f"^{re.escape(name)}$"),
-                              ROOT)
+    status, output = _execute(("env", *test["environment"], *test["command"]), test["directory"])
     seconds = time.monotonic() - begun
     log = report.keep(unit_name(name), output.encode())
     # Check's summary: "100%: Checks: 12, Failures: 0, Errors: 0", one for each suite runner.
@@ -79,7 +94,7 @@ def unit_test(name, report):
         report.result(PASSED, unit_name(name), seconds, f"{total} cases" if total else "")
         report.add(passed=max(total - 1, 0))
         return
-    lines = [line.split(": ", 1)[-1] for line in output.split("\n") if re.match(r"\d+: ", line)]
+    lines = output.rstrip().split("\n")
     wrong = [line for line in lines if re.search(r":[FE]:", line)] or lines[-40:]
     report.result(FAILED, unit_name(name), seconds, "\n".join(wrong) + f"\nwhole output: {log}")
     report.add(passed=total - bad, failed=max(bad - 1, 0))
@@ -96,7 +111,7 @@ def fuzzers():
 
 
 def fuzz_all(names, report):
-    """Builds the fuzzers and runs them, two at a time."""
+    """Builds the fuzzers and runs them, some at a time."""
     if not names:
         return
     begun = time.monotonic()
@@ -104,7 +119,7 @@ def fuzz_all(names, report):
     if status:
         report.result(FAILED, "fuzz", time.monotonic() - begun, output)
         return
-    with concurrent.futures.ThreadPoolExecutor(FUZZ_AT_ONCE) as pool:
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda name: _fuzz(name, report), names))
 
 

@@ -109,7 +109,7 @@ static bool wait(uint32_t number, bool asleep)
 		} else {
 			interrupts_on();
 			while (arrivals < number && rdtsc() < end)
-				pause();
+				dwell();
 			interrupts_off();
 		}
 	}

@@ -31,10 +31,10 @@ def passes(machine, name, timeout=60, **settings):
     assert not [domain for domain in machine.json("list --json") if domain["live"]]
 
 
-def declare(name, smp=2, **options):
+def declare(name, smp=2, timeout=60, **options):
     """A test of the guest's name."""
     def test(machine):
-        passes(machine, name)
+        passes(machine, name, timeout)
     test.__name__ = name
     system_test(smp=smp, **options)(test)
 
@@ -46,7 +46,7 @@ for guest in ("strings", "pci", "code", "mmio", "ipi", "interrupts", "protected"
     declare(guest)
 # On a machine whose time is its instructions, as it always is in Bochs: else whoever holds up the emulator makes
 # timers late. One CPU: what counts is the timers, not how soon a CPU of the emulator wakes another.
-declare("timers", backends=("svm",), smp=1, icount=True)
+declare("timers", timeout=180, backends=("svm",), smp=1, icount=True)
 declare("timers", backends=("vmx",), smp=1)
 
 

@@ -231,27 +231,28 @@ static void compare(const char *name, const uint8_t *insn, unsigned bytes, struc
 	native_run(&then, insn, bytes);
 	for (unsigned i = 0; i < 50 && area.rip == rip; i++) {
 		result = insn_execute(fake_vmm, &area, exit_gpa, access);
-		ck_assert_msg(result == INSN_DONE, "%s [%s]: result %d, event %llx, cr2 %llx", name,
-			      hex(insn, bytes), result, (unsigned long long)area.event,
-			      (unsigned long long)area.system.cr2);
+		unit_assert(result == INSN_DONE, "%s [%s]: result %d, event %llx, cr2 %llx", name,
+			    hex(insn, bytes), result, (unsigned long long)area.event,
+			    (unsigned long long)area.system.cr2);
 	}
-	ck_assert_msg(area.rip == rip + bytes, "%s [%s]: rip +%lld", name, hex(insn, bytes),
-		      (long long)(area.rip - rip));
-	ck_assert(area.load & SOCLE_LOAD_RUN);
+	unit_assert(area.rip == rip + bytes, "%s [%s]: rip +%lld", name, hex(insn, bytes),
+		    (long long)(area.rip - rip));
+	unit_assert(area.load & SOCLE_LOAD_RUN, "%s [%s]: load %llx", name, hex(insn, bytes),
+		    (unsigned long long)area.load);
 	for (unsigned i = 0; i < 16; i++)
-		ck_assert_msg(*area_register(i) == then.reg[i],
-			      "%s [%s]: register %u: %llx, expected %llx (from %llx)", name,
-			      hex(insn, bytes), i, (unsigned long long)*area_register(i),
-			      (unsigned long long)then.reg[i], (unsigned long long)native->reg[i]);
-	ck_assert_msg(((area.rflags ^ then.flags) & ARITH & ~undefined) == 0,
-		      "%s [%s]: flags %llx, expected %llx (from %llx)", name, hex(insn, bytes),
-		      (unsigned long long)(area.rflags & ARITH),
-		      (unsigned long long)(then.flags & ARITH), (unsigned long long)native->flags);
+		unit_assert(*area_register(i) == then.reg[i],
+			    "%s [%s]: register %u: %llx, expected %llx (from %llx)", name,
+			    hex(insn, bytes), i, (unsigned long long)*area_register(i),
+			    (unsigned long long)then.reg[i], (unsigned long long)native->reg[i]);
+	unit_assert(((area.rflags ^ then.flags) & ARITH & ~undefined) == 0,
+		    "%s [%s]: flags %llx, expected %llx (from %llx)", name, hex(insn, bytes),
+		    (unsigned long long)(area.rflags & ARITH),
+		    (unsigned long long)(then.flags & ARITH), (unsigned long long)native->flags);
 	memcpy(after, memory, sizeof(after));
 	device_copy(after, false);
 	memcpy(after + (PLAIN - NATIVE_MEMORY), guest.ram + DATA_AT, DEVICE_BYTES);
-	ck_assert_msg(memcmp(after, memory, sizeof(after)) == 0, "%s [%s]: memory", name,
-		      hex(insn, bytes));
+	unit_assert(memcmp(after, memory, sizeof(after)) == 0, "%s [%s]: memory", name,
+		    hex(insn, bytes));
 }
 
 /* Random bytes; often with a carry or a sign at hand. */

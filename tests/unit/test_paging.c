@@ -73,9 +73,10 @@ static void walk(uint64_t table, unsigned level, uint64_t base,
 		 void (*leaf)(uint64_t at, uint64_t bytes, uint64_t entry))
 {
 	unsigned shift = 12 + 9 * (level - 1);
+	const uint64_t *entries = memory_at(table);
 
 	for (uint64_t i = 0; i < 512; i++) {
-		uint64_t entry = memory_at(table)[i];
+		uint64_t entry = entries[i];
 		uint64_t at = base + (i << shift);
 
 		if (!(entry & PRESENT)) {

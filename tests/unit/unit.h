@@ -7,4 +7,12 @@
 
 Suite *unit_suite(void);
 
+/* ck_assert_msg() for loops of many thousands: Check writes a note for each assertion that holds.
+ */
+#define unit_assert(condition, ...)                                                                \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			ck_abort_msg(__VA_ARGS__);                                                 \
+	} while (0)
+
 #endif

@@ -157,6 +157,14 @@ static inline void pause(void)
 	__asm__ volatile("pause" : : : "memory");
 }
 
+/* What a loop that looks at the TSC does meanwhile: far less than a microsecond's work, but an
+ * emulator takes longer for RDTSC and PAUSE than for all of it. */
+static inline void dwell(void)
+{
+	for (unsigned i = 0; i < 50; i++)
+		__asm__ volatile("" : : : "memory");
+}
+
 static inline void flush_page(const volatile void *page)
 {
 	__asm__ volatile("invlpg (%0)" : : "r"(page) : "memory");

@@ -72,7 +72,7 @@ bool wait_count(const volatile uint32_t *counter, uint32_t number)
 	uint64_t end = rdtsc() + tsc_khz() * PATIENCE_MS;
 
 	while (*counter < number) {
-		pause();
+		dwell();
 		if (rdtsc() > end)
 			return false;
 	}
@@ -84,5 +84,5 @@ void wait_us(uint64_t microseconds)
 	uint64_t end = rdtsc() + tsc_khz() * microseconds / 1000;
 
 	while (rdtsc() < end)
-		pause();
+		dwell();
 }

@@ -99,7 +99,7 @@ static void to_peer(unsigned seed, uint32_t bytes)
 	ck_assert_uint_eq(ntohl(length), bytes);
 	read_whole(frame, bytes);
 	for (unsigned i = 0; i < bytes; i++)
-		ck_assert_uint_eq(frame[i], byte(seed, i));
+		unit_assert(frame[i] == byte(seed, i), "byte %u is %u", i, frame[i]);
 }
 
 /* Sends a frame from the guest, header and frame in one buffer or cut at `cut`. */
@@ -143,7 +143,7 @@ static void received(unsigned seed, uint32_t bytes, uint32_t room, unsigned firs
 	for (unsigned i = 0; i < 10; i++)
 		ck_assert_uint_eq(*(uint8_t *)guest(at + i), 0);
 	for (unsigned i = 0; i < bytes; i++)
-		ck_assert_uint_eq(*(uint8_t *)guest(at + HEADER + i), byte(seed, i));
+		unit_assert(*(uint8_t *)guest(at + HEADER + i) == byte(seed, i), "byte %u", i);
 }
 
 START_TEST(configuration)
