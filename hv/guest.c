@@ -284,6 +284,17 @@ static void handle_nmi(struct vcpu *vcpu)
 		apic_deliver(vcpu);
 }
 
+/*
+ * The guest's own exception: the next run raises it. This one is over, for the delivery may raise
+ * the next, and so on (CVE-2015-5307, CVE-2015-8104): such a guest comes to no instruction, before
+ * which alone an interrupt or an NMI ends an entry.
+ */
+static void handle_exception(struct vcpu *vcpu)
+{
+	if (vcpu->exit.undone)
+		leave(vcpu, SOCLE_EXIT_INTERRUPT);
+}
+
 /* CR8 is the task priority. */
 static void handle_cr_access(struct vcpu *vcpu)
 {
@@ -365,7 +376,7 @@ const vcpu_handler guest_handlers[SOCLE_EXIT_COUNT] = {
 	[SOCLE_EXIT_REFUSED] = handle_refused,
 	[SOCLE_EXIT_SHUTDOWN] = handle_shutdown,
 	[SOCLE_EXIT_INTERRUPT] = handle_interrupt,
-	[SOCLE_EXIT_EXCEPTION] = handle_nothing,
+	[SOCLE_EXIT_EXCEPTION] = handle_exception,
 	[SOCLE_EXIT_HLT] = handle_hlt,
 	[SOCLE_EXIT_IO] = handle_io,
 	[SOCLE_EXIT_ENTRY_FAILURE] = handle_entry_failure,

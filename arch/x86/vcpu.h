@@ -31,7 +31,8 @@ struct vcpu_exit {
 	uint64_t rip;	      /* of the instruction that exited */
 	uint32_t cpl;	      /* SOCLE_EXIT_HYPERCALL: the caller's privilege level */
 	bool write;	      /* SOCLE_EXIT_SECOND_LEVEL: the access was a write */
-	bool undone;	      /* SOCLE_EXIT_CR_ACCESS: a MOV to CR8 that its VMM is to do */
+	bool undone;	      /* SOCLE_EXIT_CR_ACCESS: a MOV to CR8 that its VMM is to do;
+			       * SOCLE_EXIT_EXCEPTION: guest_leave() puts it into the area */
 	uint64_t code;	      /* the vendor's own exit code, for messages */
 	uint64_t information; /* the vendor's own detail (EXITINFO1, exit qualification) */
 	gpa_t address;	      /* SOCLE_EXIT_SECOND_LEVEL: where */

@@ -85,14 +85,10 @@ END_TEST
 START_TEST(goes_on)
 {
 	static const enum socle_exit_reason ud[] = {SOCLE_EXIT_HYPERCALL, SOCLE_EXIT_REFUSED};
-	static const enum socle_exit_reason nothing[] = {SOCLE_EXIT_NMI_WINDOW,
-							 SOCLE_EXIT_INVD,
-							 SOCLE_EXIT_EXCEPTION,
-							 SOCLE_EXIT_TIMER,
-							 SOCLE_EXIT_IPI,
-							 SOCLE_EXIT_WAKE,
-							 SOCLE_EXIT_INTERRUPT_WINDOW,
-							 SOCLE_EXIT_CR_ACCESS};
+	static const enum socle_exit_reason nothing[] = {
+		SOCLE_EXIT_NMI_WINDOW, SOCLE_EXIT_INVD, SOCLE_EXIT_TIMER,
+		SOCLE_EXIT_IPI,	       SOCLE_EXIT_WAKE, SOCLE_EXIT_INTERRUPT_WINDOW,
+		SOCLE_EXIT_CR_ACCESS};
 
 	for (unsigned i = 0; i < ARRAY_COUNT(ud); i++) {
 		rig_exit(0, ud[i]);
@@ -106,6 +102,20 @@ START_TEST(goes_on)
 	}
 	ck_assert_uint_eq(fake_faults(), ARRAY_COUNT(ud));
 	ck_assert_uint_eq(fake_wbinvd_count(), 0);
+}
+END_TEST
+
+/* One behind the other, they would let nobody in: each ends its run. But for one at an
+ * instruction's end. */
+START_TEST(exceptions)
+{
+	guest->exit.undone = true;
+	rig_exit(0, SOCLE_EXIT_EXCEPTION);
+	rig_check_left(0, SOCLE_EXIT_INTERRUPT);
+	rig_run(0);
+	guest->exit.undone = false;
+	rig_exit(0, SOCLE_EXIT_EXCEPTION);
+	rig_check_running(0);
 }
 END_TEST
 
@@ -273,6 +283,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tests, memory);
 	tcase_add_test(tests, msrs);
 	tcase_add_test(tests, goes_on);
+	tcase_add_test(tests, exceptions);
 	tcase_add_test(tests, ends_of_a_guest);
 	tcase_add_test(tests, interrupted);
 	tcase_add_test(tests, kick_too_late);

@@ -200,8 +200,10 @@ static enum socle_exit_reason decode_task_switch(struct vcpu *vcpu)
 	return SOCLE_EXIT_CR_ACCESS;
 }
 
-/* #AC and #DB are the guest's own; a machine check is raised in the service VM, which the guest is
- * left for. */
+/*
+ * #AC and #DB are the guest's own: svm_guest_leave() gives them to the next run, in place of what
+ * was being delivered. A machine check is raised in the service VM, which the guest is left for.
+ */
 static enum socle_exit_reason decode_exception(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
@@ -217,9 +219,10 @@ static enum socle_exit_reason decode_exception(struct vcpu *vcpu)
 			vmcb->eventinj = EVENT_SINGLE_STEP;
 		return SOCLE_EXIT_NMI_WINDOW;
 	}
-	vmcb->eventinj = EVENT_VALID | EVENT_EXCEPTION | vector;
+	vmcb->exitintinfo = EVENT_VALID | EVENT_EXCEPTION | vector;
 	if (vector == VECTOR_AC)
-		vmcb->eventinj |= EVENT_ERROR_CODE;
+		vmcb->exitintinfo |= EVENT_ERROR_CODE;
+	vcpu->exit.undone = true;
 	return SOCLE_EXIT_EXCEPTION;
 }
 

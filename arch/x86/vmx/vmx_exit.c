@@ -202,25 +202,25 @@ static enum socle_exit_reason decode_timer(struct vcpu *vcpu)
 	return rdtsc() >= vcpu->run_end ? SOCLE_EXIT_INTERRUPT : SOCLE_EXIT_TIMER;
 }
 
-/* #AC and #DB are the guest's own: raised as if they had not exited. */
+/*
+ * #AC and #DB are the guest's own: vmx_guest_leave() gives them to the next run. The #DB of an
+ * ICEBP is raised at once, as the area has no word for it.
+ */
 static void raise_again(struct vcpu *vcpu)
 {
 	uint64_t info = vcpu->exit.information;
 
-	/* An exit leaves DR6 as it was (SDM volume 3, section 28.1). ICEBP changes nothing in it.
-	 */
-	if ((info & INTERRUPTION_VECTOR) == VECTOR_DB &&
-	    (info & INTERRUPTION_TYPE) == INTERRUPTION_EXCEPTION) {
+	vcpu->exit.undone = (info & INTERRUPTION_TYPE) == INTERRUPTION_EXCEPTION;
+	if (!vcpu->exit.undone) {
+		vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+		vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO,
+			   info & (INTERRUPTION_VALID | INTERRUPTION_TYPE | INTERRUPTION_VECTOR));
+	} else if ((info & INTERRUPTION_VECTOR) == VECTOR_DB) {
+		/* An exit leaves DR6 as it was (SDM volume 3, section 28.1). */
 		write_dr6((read_dr6() & ~DR6_BREAKPOINTS) | vmcs_read(VMCS_EXIT_QUALIFICATION));
 		/* Nor does it let the handler at the debug registers. */
 		vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
 	}
-	vmcs_write(VMCS_ENTRY_ERROR_CODE, vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR));
-	if ((info & INTERRUPTION_TYPE) >= INTERRUPTION_SOFTWARE)
-		vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
-	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO,
-		   info & (INTERRUPTION_VALID | INTERRUPTION_TYPE | INTERRUPTION_VECTOR |
-			   INTERRUPTION_ERROR_CODE));
 }
 
 /* Of a guest's exceptions #AC, #DB and machine checks exit: vmx_guest_leave() passes the last on.

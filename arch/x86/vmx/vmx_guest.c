@@ -270,15 +270,31 @@ static uint64_t interrupted_event(void)
 	return event;
 }
 
+/* The guest's own exception that exited, likewise. It takes the place of what was being delivered.
+ */
+static uint64_t own_exception(const struct vcpu *vcpu)
+{
+	uint64_t event = vcpu->exit.information & (INTERRUPTION_VALID | INTERRUPTION_VECTOR |
+						   INTERRUPTION_TYPE | INTERRUPTION_ERROR_CODE);
+
+	if (event & INTERRUPTION_ERROR_CODE)
+		event |= vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR) << EVENT_ERROR_BITS;
+	return event;
+}
+
 void vmx_guest_leave(struct vcpu *vcpu)
 {
 	struct socle_vcpu_area *area = vcpu->area;
 	struct cpu *cpu = vcpu->cpu;
 	bool exited = vcpu->exit.code <= EXIT_REASON_BASIC;
-	uint64_t event = exited ? interrupted_event() : 0;
-	bool machine_check = vcpu->exit.code == EXIT_REASON_EXCEPTION_OR_NMI &&
-			     (vcpu->exit.information & INTERRUPTION_VECTOR) == VECTOR_MC;
+	bool exception = vcpu->exit.code == EXIT_REASON_EXCEPTION_OR_NMI &&
+			 (vcpu->exit.information & INTERRUPTION_TYPE) == INTERRUPTION_EXCEPTION;
+	bool machine_check =
+		exception && (vcpu->exit.information & INTERRUPTION_VECTOR) == VECTOR_MC;
+	uint64_t event = 0;
 
+	if (exited)
+		event = exception && !machine_check ? own_exception(vcpu) : interrupted_event();
 	switch_back(vcpu);
 	area->rip = vmcs_read(VMCS_GUEST_RIP);
 	area->rsp = vmcs_read(VMCS_GUEST_RSP);
