@@ -103,6 +103,7 @@ class Peer:
         self.machine.start()
         self.machine.wait_prompt(600)
         self.prepare()
+        self.run("sleep 1")  # socled prepares the pool as soon as it has nothing else to do
         return self
 
     def __exit__(self, *_):
