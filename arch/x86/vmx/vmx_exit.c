@@ -247,6 +247,7 @@ static __attribute__((noinline)) enum socle_exit_reason decode_other(struct vcpu
 
 	exit->rip = vmcs_read(VMCS_GUEST_RIP);
 	exit->information = 0;
+	exit->undone = false;
 	switch (exit->code) {
 	case EXIT_REASON_EPT_VIOLATION:
 		return decode_violation(vcpu);
