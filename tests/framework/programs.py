@@ -35,13 +35,13 @@ def unit_name(name):
     return "unit." + name
 
 
-def _execute(command, directory):
+def _execute(command, directory, timeout=TIMEOUT):
     """(status, output); a program that does not end counts as failed."""
     try:
-        done = subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, timeout=TIMEOUT,
+        done = subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, timeout=timeout,
                               stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
     except subprocess.TimeoutExpired:
-        return 1, f"it did not end within {TIMEOUT} s"
+        return 1, f"it did not end within {timeout} s"
     return done.returncode, done.stdout.decode(errors="replace")
 
 
@@ -64,7 +64,7 @@ def _check(path, report):
 
 def unit_tests():
     """The tests that ctest knows, by name: {"command": [...], "environment": [...],
-    "directory": ...}."""
+    "directory": ..., "timeout": seconds}."""
     if not os.path.isdir(UNIT_BUILD):
         return {}
     text = subprocess.run(("ctest", "--test-dir", UNIT_BUILD, "--show-only=json-v1"),
@@ -74,7 +74,8 @@ def unit_tests():
         properties = {item["name"]: item["value"] for item in test["properties"]}
         found[test["name"]] = {"command": test["command"],
                                "environment": properties.get("ENVIRONMENT", []),
-                               "directory": properties["WORKING_DIRECTORY"]}
+                               "directory": properties["WORKING_DIRECTORY"],
+                               "timeout": properties.get("TIMEOUT", TIMEOUT)}
     return found
 
 
@@ -82,7 +83,8 @@ def _unit_test(name, test, report):
     """Runs a test of ctest's, not by ctest, whose log has room for one at a time. The cases of a Check
     program count one by one."""
     begun = time.monotonic()
-    status, output = _execute(("env", *test["environment"], *test["command"]), test["directory"])
+    status, output = _execute(("env", *test["environment"], *test["command"]), test["directory"],
+                              test["timeout"])
     seconds = time.monotonic() - begun
     log = report.keep(unit_name(name), output.encode())
     # Check's summary: "100%: Checks: 12, Failures: 0, Errors: 0", one for each suite runner.
