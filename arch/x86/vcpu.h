@@ -57,6 +57,7 @@ struct vcpu {
 	};
 	bool nmi_step;	   /* AMD-V: an NMI waits for the end of an IRET, which is single-stepped */
 	bool nmi_step_own; /* and the guest's own RFLAGS.TF is set */
+	uint64_t nmi_iret; /* AMD-V: RIP of the IRET that exited last, and may not be done yet */
 	uint64_t exits[SOCLE_EXIT_COUNT];
 
 	/* Guests' only. */

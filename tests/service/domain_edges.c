@@ -27,6 +27,10 @@
 #define STATE_WORDS   (sizeof(struct socle_system_state) / 8)
 #define NMI_BLOCKED   1
 #define NMI_WAITS     2
+#define STACK_BASE    0x1f4000
+#define STACK_FRAMES  0x4000 /* RSP with memory there */
+#define STACK_NOWHERE 0xd000 /* and behind it */
+#define RFLAGS_TF     (1ull << 8)
 #define VECTORS_BYTES 4 /* of an entry of real mode's interrupt table */
 
 static void put32(struct machine *m, uint64_t address, uint32_t value)
@@ -175,6 +179,41 @@ static void test_nmis(struct machine *m)
 	expect((int64_t)m->area->rbx, 1, "NMI: raised from the state");
 }
 
+/* An NMI that comes when the IRET of the one before has begun waits for its end all the same. */
+static void test_nmi_at_iret(struct machine *m)
+{
+	static const uint8_t code[] = {0xf4, 0xeb, 0xfd};    /* hlt, for ever */
+	static const uint8_t handler[] = {0x43, 0xf4, 0xcf}; /* inc bx; hlt; iret */
+	uint64_t rsp;
+
+	machine_load(m, code, sizeof(code));
+	memcpy(machine_memory(m, HANDLER), handler, sizeof(handler));
+	put32(m, 2 * VECTORS_BYTES, HANDLER);
+	m->area->system.ss.base = STACK_BASE;
+	m->area->rsp = STACK_FRAMES;
+	expect(machine_run(m), SOCLE_EXIT_HLT, "IRET: before the NMI");
+	raise_nmi(m);
+	expect(machine_run(m), SOCLE_EXIT_HLT, "IRET: handler");
+	rsp = m->area->rsp;
+	m->area->rsp = STACK_NOWHERE;
+	m->area->load |= SOCLE_LOAD_RUN;
+	expect(machine_run(m), SOCLE_EXIT_SECOND_LEVEL, "IRET: its frame is nowhere");
+	expect((int64_t)m->area->rip, HANDLER + 2, "IRET: not done");
+	expect((int64_t)m->area->system.nmi_blocked, NMI_BLOCKED, "IRET: NMIs are blocked");
+	raise_nmi(m);
+	expect(machine_run(m), SOCLE_EXIT_SECOND_LEVEL, "IRET: with an NMI that waits");
+	expect((int64_t)m->area->system.nmi_blocked, NMI_BLOCKED | NMI_WAITS, "IRET: it waits");
+	expect((int64_t)(m->area->rflags & RFLAGS_TF), 0, "IRET: no single step is to be seen");
+	m->area->rsp = rsp;
+	m->area->load |= SOCLE_LOAD_RUN;
+	expect(machine_run(m), SOCLE_EXIT_HLT, "IRET: handler, for the second");
+	expect((int64_t)m->area->rbx, 2, "IRET: count of two");
+	expect((int64_t)m->area->rsp, (int64_t)rsp, "IRET: the second behind it");
+	expect(machine_run(m), SOCLE_EXIT_HLT, "IRET: behind the handler");
+	expect((int64_t)m->area->rip, CODE + 1, "IRET: back where the first came");
+	expect((int64_t)(m->area->rflags & RFLAGS_TF), 0, "IRET: the single step is over");
+}
+
 /* The local APIC's timer ------------------------------------------------------------------------
  */
 
@@ -308,10 +347,11 @@ int main(int argc, char **argv)
 	test_options(argc, argv, "domain-edges [--seed N] [--rounds N]", option);
 	machine_create(&m);
 	test_pae(&m);
+	test_nmis(&m);
+	test_nmi_at_iret(&m);
 	if (m.own.vendor == SOCLE_VENDOR_VMX) {
 		test_xcr0(&m);
 		test_no_tsc_aux(&m);
-		test_nmis(&m);
 		test_timer(&m);
 		test_random_states(&m, option[0].value, option[1].value);
 	}

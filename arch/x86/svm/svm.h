@@ -8,6 +8,9 @@
 #include "arch/x86/guest_fpu.h"
 #include "arch/x86/svm/vmcb.h"
 
+/* struct vcpu's nmi_iret: there is none. No instruction is there: it would end behind 2^64. */
+#define SVM_NO_IRET ~0ull
+
 static inline struct vmcb *vmcb_of(struct vcpu *vcpu)
 {
 	return vcpu->control;
@@ -40,6 +43,7 @@ void svm_guest_save_system(struct vcpu *vcpu);
 bool svm_guest_event(struct vcpu *vcpu, uint64_t event);
 bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector);
 void svm_priority_wait(struct vcpu *vcpu);
+void svm_nmi_unstep(struct vcpu *vcpu);
 void svm_priority_close(struct vmcb *vmcb);
 
 /*
@@ -55,6 +59,17 @@ static inline void svm_priority_save(struct vcpu *vcpu)
 		vcpu->priority = now;
 		*(volatile uint32_t *)&vcpu->area->apic[4 * APIC_TPR] = (uint32_t)now << 4;
 	}
+}
+
+/*
+ * NMIs are blocked until the IRET of the one before is done: it has not exited yet, or is being
+ * single-stepped, or has exited and is still to be executed.
+ */
+static inline bool svm_nmi_blocked(const struct vcpu *vcpu)
+{
+	const struct vmcb *vmcb = vcpu->control;
+
+	return (vmcb->intercept3 & INTERCEPT_IRET) || vcpu->nmi_step || vmcb->rip == vcpu->nmi_iret;
 }
 
 /* What CR8 is to read. */

@@ -141,6 +141,8 @@ static __attribute__((noinline)) void load_system(struct vcpu *vcpu)
 	vmcb->interrupt_shadow = s->interrupt_shadow & 1;
 	vcpu->shadow_open = true;
 	vcpu->nmi_pending = (s->nmi_blocked & 2) != 0;
+	vcpu->nmi_step = false;
+	vcpu->nmi_iret = SVM_NO_IRET;
 	vmcb->intercept3 &= ~INTERCEPT_IRET;
 	if (s->nmi_blocked & 1) /* it ends with the IRET: see deliver_nmi() */
 		vmcb->intercept3 |= INTERCEPT_IRET;
@@ -185,7 +187,9 @@ void svm_guest_save_system(struct vcpu *vcpu)
 	s->sysenter_esp = vmcb->sysenter_esp;
 	s->sysenter_eip = vmcb->sysenter_eip;
 	s->interrupt_shadow = vmcb->interrupt_shadow & 1;
-	s->nmi_blocked = (vmcb->intercept3 & INTERCEPT_IRET ? 1 : 0) | (vcpu->nmi_pending ? 2 : 0);
+	if (vcpu->nmi_step)
+		svm_nmi_unstep(vcpu);
+	s->nmi_blocked = (svm_nmi_blocked(vcpu) ? 1 : 0) | (vcpu->nmi_pending ? 2 : 0);
 }
 
 /* A VMM that changed the task priority has changed something else, too: it did an instruction. */
@@ -300,7 +304,7 @@ bool svm_guest_event(struct vcpu *vcpu, uint64_t event)
 bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
-	bool nmi = vcpu->nmi_pending && !(vmcb->intercept3 & INTERCEPT_IRET);
+	bool nmi = vcpu->nmi_pending && !svm_nmi_blocked(vcpu);
 
 	if (vector != 0 && (vmcb->rflags & RFLAGS_IF) && !(vmcb->interrupt_shadow & 1) &&
 	    !(vmcb->eventinj & EVENT_VALID) && !nmi) {

@@ -54,6 +54,7 @@ void svm_service_init(struct vcpu *vcpu, const struct boot_info *boot,
 	vmcb->rsp = entry->rsp;
 	vmcb->rip = entry->rip;
 	vcpu->regs->rsi = entry->rsi;
+	vcpu->nmi_iret = SVM_NO_IRET;
 }
 
 /*
@@ -92,6 +93,34 @@ static void fetch_nmi(struct vcpu *vcpu)
 }
 
 /*
+ * An IRET ends the blocking of NMIs, and none may come before it is done: its frame would be where
+ * the one is that the IRET is to read, on the stack that both have. With one that waits the IRET is
+ * single-stepped.
+ */
+static void start_step(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	vcpu->nmi_step = true;
+	vcpu->nmi_step_own = (vmcb->rflags & RFLAGS_TF) != 0;
+	vmcb->rflags |= RFLAGS_TF;
+	vmcb->intercept_exceptions |= 1u << VECTOR_DB;
+	vmcb->clean &= ~CLEAN_INTERCEPT;
+}
+
+/* The guest's state is looked at: if the IRET is still to be done, its TF is what it was. */
+void svm_nmi_unstep(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	if (vmcb->rip != vcpu->nmi_iret)
+		return;
+	vcpu->nmi_step = false;
+	if (!vcpu->nmi_step_own)
+		vmcb->rflags &= ~RFLAGS_TF;
+}
+
+/*
  * Delivers an NMI, and asks for an exit at its IRET: until that is done a second one waits. A fault
  * that was to be raised gives way: its instruction runs again when the NMI has been handled. A
  * single step's trap, a machine check or an interrupt would be lost, and goes first.
@@ -104,28 +133,24 @@ static void deliver_nmi(struct vcpu *vcpu)
 	    vmcb->eventinj == EVENT_SINGLE_STEP || vmcb->eventinj == EVENT_MACHINE ||
 	    ((vmcb->eventinj & EVENT_VALID) && (vmcb->eventinj & EVENT_TYPE) != EVENT_EXCEPTION))
 		return;
+	if (vmcb->rip == vcpu->nmi_iret) {
+		start_step(vcpu);
+		return;
+	}
 	vcpu->nmi_pending = false;
 	vmcb->eventinj = EVENT_VALID | EVENT_NMI | VECTOR_NMI;
 	vmcb->intercept3 |= INTERCEPT_IRET;
 	vmcb->clean &= ~CLEAN_INTERCEPT;
 }
 
-/*
- * The IRET of an NMI's handler, before it is done. An NMI that waits must not come here: its frame
- * would be where this one's is, on the stack that both have. So the IRET is single-stepped.
- */
+/* The IRET of an NMI's handler, before it is done. Should an NMI come till then: deliver_nmi(). */
 static enum socle_exit_reason decode_iret(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
 	vmcb->intercept3 &= ~INTERCEPT_IRET;
 	vmcb->clean &= ~CLEAN_INTERCEPT;
-	if (vcpu->nmi_pending) {
-		vcpu->nmi_step = true;
-		vcpu->nmi_step_own = (vmcb->rflags & RFLAGS_TF) != 0;
-		vmcb->rflags |= RFLAGS_TF;
-		vmcb->intercept_exceptions |= 1u << VECTOR_DB;
-	}
+	vcpu->nmi_iret = vmcb->rip;
 	return SOCLE_EXIT_NMI_WINDOW;
 }
 
@@ -135,6 +160,7 @@ static bool end_step(struct vcpu *vcpu)
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
 	vcpu->nmi_step = false;
+	vcpu->nmi_iret = SVM_NO_IRET;
 	if (vcpu->domain == NULL)
 		vmcb->intercept_exceptions &= ~(1u << VECTOR_DB);
 	vmcb->clean &= ~(CLEAN_INTERCEPT | CLEAN_DR);
