@@ -89,13 +89,13 @@ def wild_guests_crash_alone(machine):
 def a_guest_that_comes_to_no_instruction_keeps_nobody(machine):
     """Exceptions in the delivery of exceptions, for ever: others run beside it, and it can be destroyed."""
     free = machine.json("info --json")["pool_free_bytes"]
-    for how in (0, 1):
-        machine.run(f"create {PLACE}/endless.cfg extra=how={how}")
+    for name, how in (("endless", 0), ("endless", 1), ("unaligned", 0)):
+        machine.run(f"create {PLACE}/{name}.cfg extra=how={how}")
         deadline = time.monotonic() + 240
-        while machine.json("stat endless --json")["exits"].get("exception", 0) < 1000:
-            assert time.monotonic() < deadline, machine.run("stat endless --json")
-        passes(machine, "code", beside=("endless",))
-        machine.run("destroy endless")
+        while machine.json(f"stat {name} --json")["exits"].get("exception", 0) < 1000:
+            assert time.monotonic() < deadline, machine.run(f"stat {name} --json")
+        passes(machine, "code", beside=(name,))
+        machine.run(f"destroy {name}")
     assert machine.json("info --json")["pool_free_bytes"] == free
 
 

@@ -261,6 +261,7 @@ static void eoi(struct vcpu *vcpu)
 
 	if (vector < 0)
 		return;
+	changed(vcpu);
 	bit = 1u << (vector % 32);
 	*reg(vcpu, APIC_ISR + (unsigned)vector / 32) &= ~bit;
 	if (__atomic_load_n(reg(vcpu, APIC_TMR + (unsigned)vector / 32), __ATOMIC_SEQ_CST) & bit)
@@ -353,7 +354,8 @@ static void apic_write(void *device, uint64_t offset, unsigned bytes, uint64_t w
 	(void)bytes;
 	if (vcpu == NULL || offset % 16 != 0 || in_x2apic_mode(vcpu))
 		return;
-	changed(vcpu);
+	if (number != APIC_EOI)
+		changed(vcpu);
 	switch (number) {
 	case APIC_ID:
 		*reg(vcpu, APIC_ID) = value & 0xff000000;

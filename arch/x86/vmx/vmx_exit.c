@@ -206,7 +206,7 @@ static enum socle_exit_reason decode_timer(struct vcpu *vcpu)
  * #AC and #DB are the guest's own: vmx_guest_leave() gives them to the next run. The #DB of an
  * ICEBP is raised at once, as the area has no word for it.
  */
-static void raise_again(struct vcpu *vcpu)
+static void decode_exception(struct vcpu *vcpu)
 {
 	uint64_t info = vcpu->exit.information;
 
@@ -231,7 +231,7 @@ static enum socle_exit_reason decode_exception_or_nmi(struct vcpu *vcpu)
 	if ((vcpu->exit.information & INTERRUPTION_TYPE) != INTERRUPTION_NMI) {
 		if ((vcpu->exit.information & INTERRUPTION_VECTOR) == VECTOR_MC)
 			return SOCLE_EXIT_INTERRUPT;
-		raise_again(vcpu);
+		decode_exception(vcpu);
 		return SOCLE_EXIT_EXCEPTION;
 	}
 	__atomic_fetch_add(&vcpu->cpu->nmis_arrived, 1, __ATOMIC_RELAXED);

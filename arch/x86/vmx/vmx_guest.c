@@ -245,17 +245,25 @@ static void switch_back(struct vcpu *vcpu)
 			wrmsr(switched_msr[i], service->switched[i]);
 }
 
+/* An event in the area's format, which is the VMCS's for interrupts, NMIs and exceptions. */
+static uint64_t event_of(uint64_t info, uint64_t error_code_field)
+{
+	uint64_t event = info & (INTERRUPTION_VALID | INTERRUPTION_VECTOR | INTERRUPTION_TYPE |
+				 INTERRUPTION_ERROR_CODE);
+
+	if (event & INTERRUPTION_ERROR_CODE)
+		event |= vmcs_read(error_code_field) << EVENT_ERROR_BITS;
+	return event;
+}
+
 /*
- * The event whose delivery was cut short, in the area's format, which is the VMCS's for these three
- * types. A software interrupt or exception needs no raising: RIP is at its instruction, which runs
- * again.
+ * The event whose delivery was cut short. A software interrupt or exception needs no raising: RIP
+ * is at its instruction, which runs again.
  */
 static uint64_t interrupted_event(void)
 {
 	uint64_t info = vmcs_read(VMCS_IDT_VECTORING_INFO);
 	uint64_t type = info & INTERRUPTION_TYPE;
-	uint64_t event = info & (INTERRUPTION_VALID | INTERRUPTION_VECTOR | INTERRUPTION_TYPE |
-				 INTERRUPTION_ERROR_CODE);
 
 	if (__builtin_expect(!(info & INTERRUPTION_VALID), true))
 		return 0;
@@ -265,21 +273,7 @@ static uint64_t interrupted_event(void)
 	if (type == INTERRUPTION_NMI) /* its delivery blocked NMIs: it would be refused */
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) &
 								~(uint64_t)INTERRUPTIBILITY_NMI);
-	if (event & INTERRUPTION_ERROR_CODE)
-		event |= vmcs_read(VMCS_IDT_VECTORING_ERROR_CODE) << EVENT_ERROR_BITS;
-	return event;
-}
-
-/* The guest's own exception that exited, likewise. It takes the place of what was being delivered.
- */
-static uint64_t own_exception(const struct vcpu *vcpu)
-{
-	uint64_t event = vcpu->exit.information & (INTERRUPTION_VALID | INTERRUPTION_VECTOR |
-						   INTERRUPTION_TYPE | INTERRUPTION_ERROR_CODE);
-
-	if (event & INTERRUPTION_ERROR_CODE)
-		event |= vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR) << EVENT_ERROR_BITS;
-	return event;
+	return event_of(info, VMCS_IDT_VECTORING_ERROR_CODE);
 }
 
 void vmx_guest_leave(struct vcpu *vcpu)
@@ -293,8 +287,11 @@ void vmx_guest_leave(struct vcpu *vcpu)
 		exception && (vcpu->exit.information & INTERRUPTION_VECTOR) == VECTOR_MC;
 	uint64_t event = 0;
 
-	if (exited)
-		event = exception && !machine_check ? own_exception(vcpu) : interrupted_event();
+	/* An exception of the guest's own takes the place of what was being delivered. */
+	if (exception && !machine_check)
+		event = event_of(vcpu->exit.information, VMCS_EXIT_INTERRUPTION_ERROR);
+	else if (exited)
+		event = interrupted_event();
 	switch_back(vcpu);
 	area->rip = vmcs_read(VMCS_GUEST_RIP);
 	area->rsp = vmcs_read(VMCS_GUEST_RSP);
