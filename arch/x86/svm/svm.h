@@ -43,8 +43,8 @@ void svm_guest_save_system(struct vcpu *vcpu);
 bool svm_guest_event(struct vcpu *vcpu, uint64_t event);
 bool svm_guest_interrupt(struct vcpu *vcpu, uint8_t vector);
 void svm_priority_wait(struct vcpu *vcpu);
-void svm_nmi_unstep(struct vcpu *vcpu);
 void svm_priority_close(struct vmcb *vmcb);
+void svm_nmi_unstep(struct vcpu *vcpu);
 
 /*
  * A guest's CR8 is the VMCB's V_TPR, and the task priority of its local APIC, which is brought up
